@@ -1,0 +1,365 @@
+"""Settings: the one reader of the environment and of `.env`.
+
+Each process reads its own frozen dataclass once, at its start. Every fault is
+collected, and the start stops with the whole list (`ConfigError`), never with
+the value of a secret in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from environs import Env, EnvValidationError, ValidationError, validate
+
+ROOT = Path(__file__).resolve().parent
+
+TMDB_LIVE_URL = "https://api.themoviedb.org/3"
+FAULT_PROFILES = ("slow", "flaky", "rate_limited", "down", "garbage")
+JWT_ALGORITHMS = (
+    *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512"),
+    *("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"),
+)
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+HMAC_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
+class ConfigError(Exception):
+    """The settings are wrong; `faults` lists every one of them as `NAME: what is wrong`."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"wrong settings, nothing was started:\n{lines}")
+
+
+def _http_url(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValidationError("must be an http:// or https:// address")
+    if parts.query or parts.fragment:
+        raise ValidationError("must not carry a query or a fragment")
+
+
+def _redis_url(value: str) -> None:
+    if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValidationError("must be a redis://, rediss:// or unix:// address")
+
+
+def _origin(value: str) -> bool:
+    return value == "*" or re.fullmatch(r"https?://[^/\s]+", value) is not None
+
+
+def _origins(value: list[str]) -> None:
+    wrong = [origin for origin in value if not _origin(origin)]
+    if wrong:
+        raise ValidationError("not an origin such as http://localhost:3000: " + ", ".join(wrong))
+
+
+def _header_value(value: str) -> None:
+    if not value.isascii() or not all(char.isprintable() and char != " " for char in value):
+        raise ValidationError("must be printable ASCII without spaces")
+
+
+class _Reader:
+    """Reads typed variables and collects the faults of all of them."""
+
+    def __init__(self) -> None:
+        self.env = Env(eager=False)
+        path = Path(os.environ.get("ENV_FILE", ROOT / ".env"))
+        if path.is_file():
+            self.env.read_env(str(path), recurse=False)
+        # A variable that is set but empty means "not set", as in `docker run -e NAME`.
+        self._empty = {name for name, value in os.environ.items() if value.strip() == ""}
+        self.faults: list[str] = []
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        return int(
+            self._read(self.env.int, name, default, validate.Range(min=low, max=high)) or default
+        )
+
+    def boolean(self, name: str, default: bool) -> bool:
+        return bool(self._read(self.env.bool, name, default))
+
+    def text(self, name: str, default: str = "", check: Any = None) -> str:
+        return str(self._read(self.env.str, name, default, check) or "")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        return self.text(name, default, validate.OneOf(choices))
+
+    def texts(self, name: str, default: list[str], check: Any = None) -> tuple[str, ...]:
+        values = self._read(self.env.list, name, default, check) or []
+        return tuple(text.strip() for text in values)
+
+    def is_set(self, name: str) -> bool:
+        return name in os.environ and name not in self._empty
+
+    def fault(self, text: str) -> None:
+        """Add a fault that concerns several settings."""
+        self.faults.append(text)
+
+    def close(self) -> None:
+        """Raise `ConfigError` with every fault, if there is one."""
+        faults: list[str] = []
+        try:
+            self.env.seal()
+        except EnvValidationError as error:
+            for name, texts in sorted(error.error_messages.items()):
+                listed = texts if isinstance(texts, list) else [texts]
+                faults.extend(f"{name}: {text}" for text in listed)
+        faults += self.faults
+        if faults:
+            raise ConfigError(faults)
+
+    def _read(self, parse: Any, name: str, default: Any, check: Any = None) -> Any:
+        if name in self._empty:
+            return default
+        return parse(name, default, validate=check)
+
+
+def _workers(read: _Reader) -> int:
+    return read.integer("WEB_CONCURRENCY", max(2, min(os.cpu_count() or 1, 8)), 1, 256)
+
+
+@dataclass(frozen=True)
+class UpstreamSettings:
+    """How one upstream is reached: `timeout_s` per socket operation, `slots` calls at once."""
+
+    base_url: str
+    timeout_s: float
+    slots: int
+
+
+@dataclass(frozen=True)
+class BreakerSettings:
+    """Circuit breaker: opens after `threshold` failures in a row, probes after `timeout_s`."""
+
+    enabled: bool
+    threshold: int
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """TMDB cache: `ttl_s` for a list, `grace_s` of refresh behind, `stale_s` of stale-if-error."""
+
+    enabled: bool
+    ttl_s: int
+    grace_s: int
+    stale_s: int
+    entries: int
+    file: Path
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    """Bearer tokens. `required` refuses requests without one; `secret` is a key or a PEM."""
+
+    required: bool
+    secret: str = field(repr=False)
+    algorithm: str
+    audience: str
+
+    @property
+    def secret_is_short(self) -> bool:
+        """Whether an HMAC key is shorter than its hash (worth a warning, RFC 7518 section 3.2)."""
+        return 0 < len(self.secret.encode()) < HMAC_KEY_BYTES.get(self.algorithm, 0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the BFF. Read once per process; immutable, so safe for every thread."""
+
+    port: int
+    debug: bool
+    log_level: str
+    log_format: str
+    cors_origins: tuple[str, ...]
+    tmdb: UpstreamSettings
+    tmdb_api_key: str = field(repr=False)
+    tmdb_read_token: str = field(repr=False)
+    users: UpstreamSettings
+    user_service_token: str = field(repr=False)
+    cache: CacheSettings
+    redis_url: str = field(repr=False)
+    breaker: BreakerSettings
+    rate_limit_enabled: bool
+    rate_limit_per_minute: int
+    auth: AuthSettings
+    page_deadline_s: float
+    workers: int
+    threads: int
+    pool_threads: int
+    trusted_proxy_hops: int
+
+    @property
+    def tmdb_is_live(self) -> bool:
+        """Whether a TMDB credential is set; without one the stub serves."""
+        return bool(self.tmdb_api_key or self.tmdb_read_token)
+
+    @classmethod
+    def from_env(cls) -> Config:
+        """Read the environment and `.env`; raise `ConfigError` with every fault."""
+        read = _Reader()
+        api_key = read.text("TMDB_API_KEY", check=_header_value)
+        token = read.text("TMDB_READ_TOKEN", check=_header_value)
+        stub = f"http://127.0.0.1:{read.integer('TMDB_STUB_PORT', 3002, 1, 65535)}/3"
+        tmdb_url = read.text(
+            "TMDB_BASE_URL", TMDB_LIVE_URL if api_key or token else stub, _http_url
+        )
+        deadline_ms = read.integer("PAGE_DEADLINE_MS", 2000, 50, 20_000)
+        threads = read.integer("THREADS", 16, 1, 512)
+        pool = read.integer("POOL_THREADS", max(32, 2 * threads), 4, 1024)
+        config = cls(
+            port=read.integer("PORT", 8000, 1, 65535),
+            debug=read.boolean("DEBUG", False),
+            log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+            log_format=read.choice("LOG_FORMAT", "text", ("text", "json")),
+            cors_origins=read.texts(
+                "CORS_ORIGINS", ["http://localhost:3000", "http://localhost:8080"], _origins
+            ),
+            tmdb=_upstream(read, "TMDB", tmdb_url, deadline_ms, pool),
+            tmdb_api_key=api_key,
+            tmdb_read_token=token,
+            users=_upstream(
+                read,
+                "USER_SERVICE",
+                read.text("USER_SERVICE_URL", "http://127.0.0.1:3001", _http_url),
+                deadline_ms,
+                pool,
+            ),
+            user_service_token=read.text("USER_SERVICE_TOKEN", check=_header_value),
+            cache=_cache(read),
+            redis_url=read.text("REDIS_URL", check=_redis_url),
+            breaker=BreakerSettings(
+                enabled=read.boolean("CIRCUIT_BREAKER_ENABLED", True),
+                threshold=read.integer("CIRCUIT_BREAKER_FAILURE_THRESHOLD", 5, 1, 1000),
+                timeout_s=read.integer("CIRCUIT_BREAKER_TIMEOUT_SECONDS", 60, 1, 3600),
+            ),
+            rate_limit_enabled=read.boolean("RATE_LIMIT_ENABLED", True),
+            rate_limit_per_minute=read.integer("RATE_LIMIT_PER_MINUTE", 300, 1, 1_000_000),
+            auth=_auth(read),
+            page_deadline_s=deadline_ms / 1000,
+            workers=_workers(read),
+            threads=threads,
+            pool_threads=pool,
+            trusted_proxy_hops=read.integer("TRUSTED_PROXY_HOPS", 0, 0, 10),
+        )
+        read.close()
+        return config
+
+
+def _upstream(
+    read: _Reader, prefix: str, base_url: str, deadline_ms: int, pool: int
+) -> UpstreamSettings:
+    timeout_ms = read.integer(f"{prefix}_TIMEOUT_MS", min(1500, deadline_ms), 10, 20_000)
+    slots = read.integer(f"{prefix}_CONCURRENT_CALLS", pool // 2, 1, 1024)
+    if timeout_ms > deadline_ms:
+        read.fault(
+            f"{prefix}_TIMEOUT_MS: {timeout_ms} is above PAGE_DEADLINE_MS ({deadline_ms}); "
+            "an abandoned call would outlive its page"
+        )
+    if slots > pool:
+        read.fault(
+            f"{prefix}_CONCURRENT_CALLS: {slots} is above POOL_THREADS ({pool}); "
+            "calls would queue instead of being refused"
+        )
+    return UpstreamSettings(base_url.rstrip("/"), timeout_ms / 1000, slots)
+
+
+def _cache(read: _Reader) -> CacheSettings:
+    ttl_s = read.integer("CACHE_TTL", 300, 1, 86_400)
+    grace_s = read.integer("CACHE_GRACE", max(600, ttl_s), 1, 604_800)
+    stale_s = read.integer("CACHE_STALE_IF_ERROR", max(86_400, grace_s), 1, 2_592_000)
+    if grace_s < ttl_s:
+        read.fault(f"CACHE_GRACE: {grace_s} is below CACHE_TTL ({ttl_s})")
+    if stale_s < grace_s:
+        read.fault(f"CACHE_STALE_IF_ERROR: {stale_s} is below CACHE_GRACE ({grace_s})")
+    return CacheSettings(
+        enabled=read.boolean("CACHE_ENABLED", True),
+        ttl_s=ttl_s,
+        grace_s=grace_s,
+        stale_s=stale_s,
+        entries=read.integer("CACHE_ENTRIES", 2000, 10, 1_000_000),
+        file=Path(read.text("CACHE_FILE", str(ROOT / "var" / "tmdb-cache.sqlite"))),
+    )
+
+
+def _auth(read: _Reader) -> AuthSettings:
+    auth = AuthSettings(
+        required=read.boolean("AUTH_ENABLED", False),
+        # A PEM in one line of an .env file carries its line breaks as \n.
+        secret=read.text("JWT_SECRET").replace("\\n", "\n"),
+        algorithm=read.choice("JWT_ALGORITHM", "HS256", JWT_ALGORITHMS),
+        audience=read.text("JWT_AUDIENCE"),
+    )
+    if auth.required and not auth.secret:
+        read.fault("JWT_SECRET: must be set while AUTH_ENABLED is true")
+    return auth
+
+
+@dataclass(frozen=True)
+class UserServiceConfig:
+    """Settings of the user service."""
+
+    port: int
+    token: str = field(repr=False)
+    database_url: str = field(repr=False)
+    fault_profile: str
+    log_level: str
+
+    @classmethod
+    def from_env(cls) -> UserServiceConfig:
+        """Read the environment and `.env`; raise `ConfigError` with every fault."""
+        read = _Reader()
+        config = cls(
+            port=read.integer("USER_SERVICE_PORT", 3001, 1, 65535),
+            token=read.text("USER_SERVICE_TOKEN", check=_header_value),
+            database_url=_database_url(read),
+            fault_profile=_fault_profile(read),
+            log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+        )
+        read.close()
+        return config
+
+
+def _database_url(read: _Reader) -> str:
+    """Return an SQLAlchemy address; a PaaS gives `postgres://`, which SQLAlchemy refuses."""
+    url = read.text("DATABASE_URL", f"sqlite:///{ROOT / 'var' / 'users.sqlite'}")
+    scheme, _, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        if not urlsplit(f"postgresql://{rest}").path.strip("/"):
+            read.fault("DATABASE_URL: names no database")
+        return f"postgresql+psycopg://{rest}"
+    if scheme != "sqlite" or not rest.startswith("/"):
+        read.fault("DATABASE_URL: must be a postgres:// or sqlite:/// address")
+    return url
+
+
+def _fault_profile(read: _Reader) -> str:
+    return read.choice("FAULT_PROFILE", "", ("", *FAULT_PROFILES))
+
+
+@dataclass(frozen=True)
+class TmdbStubConfig:
+    """Settings of the TMDB stub."""
+
+    port: int
+    fault_profile: str
+    log_level: str
+
+    @classmethod
+    def from_env(cls) -> TmdbStubConfig:
+        """Read the environment and `.env`; raise `ConfigError` with every fault."""
+        read = _Reader()
+        config = cls(
+            port=read.integer("TMDB_STUB_PORT", 3002, 1, 65535),
+            fault_profile=_fault_profile(read),
+            log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+        )
+        read.close()
+        return config
