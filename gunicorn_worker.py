@@ -1,0 +1,160 @@
+"""The gunicorn worker of the BFF: gthread, with two things that gunicorn has no setting for.
+
+- What gunicorn refuses by itself (a request line that is too long, a broken header) it answers
+  with an HTML page. A client of a JSON API gets a problem document (RFC 9457) like any other.
+- A request that waited for a free thread has less of its page deadline left. gunicorn does not
+  tell the application, so the arrival is put into the environ as `bff.arrived`.
+
+A module of its own beside `gunicorn.conf.py`, because it belongs to the server and not to the
+application: `bff` must run under any WSGI server. Written against gunicorn 27.0, whose
+`ThreadWorker` has `enqueue_req`, `handle` and `handle_error` as the places to hook in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http import errors
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+# Most specific first: a bad response header is the application's fault, though its class
+# derives from the one for bad request headers.
+REFUSALS: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
+    (errors.InvalidResponseHeader, HTTPStatus.INTERNAL_SERVER_ERROR, ""),
+    (errors.InvalidResponseHeaderName, HTTPStatus.INTERNAL_SERVER_ERROR, ""),
+    (errors.ConfigurationProblem, HTTPStatus.INTERNAL_SERVER_ERROR, ""),
+    (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."),
+    (
+        errors.LimitRequestHeaders,
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The request has too many headers, or one that is too long.",
+    ),
+    (
+        errors.ExpectationFailed,
+        HTTPStatus.EXPECTATION_FAILED,
+        "The only expectation that can be met is 100-continue.",
+    ),
+    (
+        errors.UnsupportedTransferCoding,
+        HTTPStatus.NOT_IMPLEMENTED,
+        "The only transfer coding that is understood is chunked.",
+    ),
+    (errors.InvalidRequestLine, HTTPStatus.BAD_REQUEST, "The request line is malformed."),
+    (errors.InvalidRequestMethod, HTTPStatus.BAD_REQUEST, "The method is malformed."),
+    (errors.InvalidHTTPVersion, HTTPStatus.BAD_REQUEST, "The HTTP version is not supported."),
+    (errors.InvalidHeaderName, HTTPStatus.BAD_REQUEST, "The name of a header is malformed."),
+    (errors.InvalidHeader, HTTPStatus.BAD_REQUEST, "A header is malformed."),
+    (errors.ObsoleteFolding, HTTPStatus.BAD_REQUEST, "A header is folded over several lines."),
+    (errors.ParseException, HTTPStatus.BAD_REQUEST, "The request is malformed."),
+)
+_BUG = "The server met an error of its own."
+_PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+
+
+class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A gthread worker that answers refused requests with problem documents.
+
+    `application` is the WSGI application as it was loaded; `wsgi` wraps it.
+    """
+
+    application: Any = None
+    wsgi: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._thread = threading.local()
+
+    def load_wsgi(self) -> None:
+        """Load the application and wrap it so that it learns when its request arrived."""
+        super().load_wsgi()
+        self.application = app = self.wsgi
+        thread = self._thread
+
+        def timed(environ: dict[str, Any], start_response: Any) -> Any:
+            environ["bff.arrived"] = time.monotonic() - thread.queued_s
+            return app(environ, start_response)
+
+        self.wsgi = timed
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Hand a connection to the thread pool: a new one, or one that became readable."""
+        conn.enqueued = time.monotonic()
+        super().enqueue_req(conn)
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve one request; runs in a thread of the pool."""
+        self._thread.queued_s = time.monotonic() - conn.enqueued
+        # Browsers open connections ahead of need. As long as nothing has been sent, no
+        # request was waiting, and it would be wrong to charge that time to a later one.
+        if not conn.initialized and not conn.data_ready and not conn.wait_for_data(0):
+            self._thread.queued_s = 0.0
+        return super().handle(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer a request that never reached the application, or that it failed to answer."""
+        status, detail = refusal(exc)
+        request_id = _request_id(req)
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("server.error request_id=%s", request_id, exc_info=exc)
+        else:
+            # The class only: the text of the exception quotes the request, and with it
+            # perhaps a credential.
+            self.log.warning(
+                "server.refused status=%d reason=%s ip=%s request_id=%s",
+                status,
+                type(exc).__name__,
+                addr[0] if addr else "-",
+                request_id,
+            )
+        try:
+            util.write_nonblock(client, problem(status, detail, request_id))
+        except Exception:
+            self.log.debug("server.refused could not be answered")
+
+
+def refusal(exc: Exception) -> tuple[HTTPStatus, str]:
+    """Return the status and the detail for what gunicorn could not serve."""
+    for kind, status, detail in REFUSALS:
+        if isinstance(exc, kind):
+            return status, detail or _BUG
+    return HTTPStatus.INTERNAL_SERVER_ERROR, _BUG
+
+
+def problem(status: HTTPStatus, detail: str, request_id: str) -> bytes:
+    """Return a whole HTTP answer with a problem document, after which the connection closes."""
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": detail,
+            "request_id": request_id,
+        }
+    ).encode()
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Connection: close\r\n"
+        f"Date: {util.http_date()}\r\n"
+        "Content-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Cache-Control: no-store\r\n"
+        f"X-Request-ID: {request_id}\r\n"
+        "\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def _request_id(req: Any) -> str:
+    """Return the caller's id where the headers could be read and it is a plain token."""
+    for name, value in getattr(req, "headers", None) or ():
+        if name == "X-REQUEST-ID" and _PLAIN_TOKEN.fullmatch(value):
+            return str(value)
+    return uuid.uuid4().hex
