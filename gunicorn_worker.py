@@ -1,13 +1,15 @@
-"""The gunicorn worker of the BFF: gthread, with two things that gunicorn has no setting for.
+"""The gunicorn worker of the BFF: gthread, with what gunicorn has no setting for.
 
 - What gunicorn refuses by itself (a request line that is too long, a broken header) it answers
   with an HTML page. A client of a JSON API gets a problem document (RFC 9457) like any other.
+- A malformed chunk in a body is the client's fault. gunicorn raises an error of its own inside
+  the application, which would be a 500, and answers twice where nobody read the body.
 - A request that waited for a free thread has less of its page deadline left. gunicorn does not
   tell the application, so the arrival is put into the environ as `bff.arrived`.
 
 A module of its own beside `gunicorn.conf.py`, because it belongs to the server and not to the
 application: `bff` must run under any WSGI server. Written against gunicorn 27.0, whose
-`ThreadWorker` has `enqueue_req`, `handle` and `handle_error` as the places to hook in.
+`ThreadWorker` has `enqueue_req`, `handle`, `_keepalive_after` and `handle_error` to hook in.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
+from werkzeug.exceptions import BadRequest
 
 # Most specific first: a bad response header is the application's fault, though its class
 # derives from the one for bad request headers.
@@ -80,6 +84,8 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         def timed(environ: dict[str, Any], start_response: Any) -> Any:
             environ["bff.arrived"] = time.monotonic() - thread.queued_s
+            if "HTTP_TRANSFER_ENCODING" in environ:
+                environ["wsgi.input"] = _ChunkedBody(environ["wsgi.input"])
             return app(environ, start_response)
 
         self.wsgi = timed
@@ -97,6 +103,14 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not conn.initialized and not conn.data_ready and not conn.wait_for_data(0):
             self._thread.queued_s = 0.0
         return super().handle(conn)
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except errors.ParseException:
+            # The request has its answer; a second one for its unread, malformed body would be
+            # taken for the answer to the next request.
+            return False
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that never reached the application, or that it failed to answer."""
@@ -118,6 +132,29 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             util.write_nonblock(client, problem(status, detail, request_id))
         except Exception:
             self.log.debug("server.refused could not be answered")
+
+
+class _ChunkedBody:
+    """A chunked request body whose malformed chunks are a 400 and not a bug."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def read(self, size: int | None = None) -> bytes:
+        return self._guarded(self._body.read, size)
+
+    def readline(self, size: int | None = None) -> bytes:
+        return self._guarded(self._body.readline, size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    @staticmethod
+    def _guarded(read: Callable[[int | None], bytes], size: int | None) -> bytes:
+        try:
+            return read(size)
+        except errors.ParseException:
+            raise BadRequest("The chunked body is malformed.") from None
 
 
 def refusal(exc: Exception) -> tuple[HTTPStatus, str]:
