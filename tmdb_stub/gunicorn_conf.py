@@ -1,0 +1,24 @@
+"""How gunicorn runs the TMDB stub.
+
+One worker, so that call counts and faults are whole; many threads, so that a call that hangs on
+purpose does not hold up the others. It listens on this machine only; `-b` on the command line
+says otherwise.
+"""
+
+from __future__ import annotations
+
+from config import TmdbStubConfig
+
+_config = TmdbStubConfig.from_env()
+
+bind = f"127.0.0.1:{_config.port}"
+workers = 1
+worker_class = "gthread"
+threads = 96
+# Longer than a client's pool keeps an idle connection, so that the client closes first: a
+# connection that the server closes just as it is used again looks like a fault.
+keepalive = 75
+graceful_timeout = 5
+loglevel = _config.log_level.lower()
+proc_name = "tmdb-stub"
+control_socket_disable = True
