@@ -1,0 +1,44 @@
+"""The user service: favourites, watchlist and watch history per user, kept in a database.
+
+An app of its own: it shares nothing with the BFF but the settings module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+import stub_faults
+from user_stub import api, context, problems
+from user_stub.docs import register_docs
+from user_stub.store import Store
+
+if TYPE_CHECKING:
+    from config import UserServiceConfig
+
+__all__ = ["create_app"]
+
+LARGEST_BODY = 64 * 1024
+
+
+def create_app(config: UserServiceConfig, *, busy_timeout_s: float = 3.0) -> Flask:
+    """Build the service. Each worker process builds its own, after the fork.
+
+    `busy_timeout_s` bounds the wait for a locked database, after which a call is answered 503.
+    A database that is unreachable now does not stop the start: calls are answered 503 until it is
+    there.
+    """
+    app = Flask("user_stub", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    store = Store(config.database_url, busy_timeout_s=busy_timeout_s)
+    app.extensions["store"] = store
+    context.install(app, token=config.token, largest_body=LARGEST_BODY)
+    problems.install(app)
+    document = register_docs(app, with_token=bool(config.token))
+    document.register_blueprint(api.health)
+    document.register_blueprint(api.lists)
+    stub_faults.install(app, profile=config.fault_profile, control_token=config.token)
+    store.try_prepare()
+    return app

@@ -1,0 +1,312 @@
+"""The operations of the user service."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import orjson
+from flask import Response, current_app, request
+
+from user_stub import schemas as s
+from user_stub.context import user_id
+from user_stub.lists import Item, Lists
+from user_stub.models import Favorite, HistoryItem, WatchlistItem
+from user_stub.operation import JsonBlueprint, operation
+from user_stub.problems import Invalid, problem
+from user_stub.store import Change, Outcome, RequestKey, Store
+from user_stub.version import VERSION
+
+health = JsonBlueprint("health", __name__, description="State of the service")
+lists = JsonBlueprint("lists", __name__, description="Favourites, watchlist and history")
+
+IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+MOVIE_ID = re.compile(r"[1-9][0-9]{0,9}")
+
+Body = dict[str, Any]
+
+
+@operation(health, "GET", "/health", answers={200: s.HealthSchema}, personal=False)
+def read_health() -> Response:
+    """Tell whether the service and its database answer."""
+    _store().ping()
+    document = {"status": "healthy", "service": "user-service", "version": VERSION}
+    response = _json(200, document)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@operation(lists, "GET", "/library", answers={200: s.LibrarySchema})
+def read_library() -> Response:
+    """Return all lists of the user and their revision, from one snapshot."""
+    library, revision = _store().read(
+        user_id(),
+        lambda lists: {
+            "favorites": lists.all(Favorite),
+            "watchlist": lists.all(WatchlistItem),
+            "history": lists.all(HistoryItem),
+        },
+    )
+    return _json(200, {**library, "revision": revision}, revision)
+
+
+@operation(lists, "GET", "/favorites", answers={200: s.FavoritesSchema})
+def read_favorites() -> Response:
+    """Return the favourites, newest first."""
+    return _read_list(Favorite, "favorites")
+
+
+@operation(
+    lists,
+    "POST",
+    "/favorites",
+    answers={201: s.SavedFavoriteSchema},
+    body=s.NewFavoriteSchema,
+)
+def add_favorite(body: Body) -> Response:
+    """Add a favourite."""
+    return _add(Favorite, "/favorites", "favorite", body)
+
+
+@operation(lists, "GET", "/favorites/<movie_id>", answers={200: s.FavoriteSchema}, problems=(404,))
+def read_favorite(movie_id: str) -> Response:
+    """Return one favourite."""
+    return _read_one(Favorite, movie_id)
+
+
+@operation(
+    lists,
+    "PUT",
+    "/favorites/<movie_id>",
+    answers={200: s.SavedFavoriteSchema, 201: s.SavedFavoriteSchema},
+    body=s.FavoriteChangeSchema,
+)
+def put_favorite(body: Body, movie_id: str) -> Response:
+    """Set or change a favourite; what the body leaves out keeps its value."""
+    return _put(Favorite, "/favorites", "favorite", movie_id, body)
+
+
+@operation(
+    lists,
+    "DELETE",
+    "/favorites/<movie_id>",
+    answers={200: s.RemovedFavoriteSchema},
+    problems=(404,),
+)
+def remove_favorite(movie_id: str) -> Response:
+    """Remove a favourite."""
+    return _remove(Favorite, movie_id)
+
+
+@operation(lists, "GET", "/watchlist", answers={200: s.WatchlistSchema})
+def read_watchlist() -> Response:
+    """Return the watchlist, newest first."""
+    return _read_list(WatchlistItem, "watchlist")
+
+
+@operation(
+    lists,
+    "POST",
+    "/watchlist",
+    answers={201: s.SavedWatchlistItemSchema},
+    body=s.NewWatchlistItemSchema,
+)
+def add_watchlist_item(body: Body) -> Response:
+    """Add a film to the watchlist."""
+    return _add(WatchlistItem, "/watchlist", "watchlist_item", body)
+
+
+@operation(
+    lists, "GET", "/watchlist/<movie_id>", answers={200: s.WatchlistItemSchema}, problems=(404,)
+)
+def read_watchlist_item(movie_id: str) -> Response:
+    """Return one item of the watchlist."""
+    return _read_one(WatchlistItem, movie_id)
+
+
+@operation(
+    lists,
+    "PUT",
+    "/watchlist/<movie_id>",
+    answers={200: s.SavedWatchlistItemSchema, 201: s.SavedWatchlistItemSchema},
+    body=s.WatchlistChangeSchema,
+)
+def put_watchlist_item(body: Body, movie_id: str) -> Response:
+    """Set or change an item of the watchlist; what the body leaves out keeps its value."""
+    return _put(WatchlistItem, "/watchlist", "watchlist_item", movie_id, body)
+
+
+@operation(
+    lists,
+    "DELETE",
+    "/watchlist/<movie_id>",
+    answers={200: s.RemovedWatchlistItemSchema},
+    problems=(404,),
+)
+def remove_watchlist_item(movie_id: str) -> Response:
+    """Remove a film from the watchlist."""
+    return _remove(WatchlistItem, movie_id)
+
+
+@operation(lists, "GET", "/history", answers={200: s.HistorySchema})
+def read_history() -> Response:
+    """Return the watch history, latest first."""
+    return _read_list(HistoryItem, "history")
+
+
+@operation(lists, "GET", "/history/<movie_id>", answers={200: s.HistoryItemSchema}, problems=(404,))
+def read_history_item(movie_id: str) -> Response:
+    """Return one item of the watch history."""
+    return _read_one(HistoryItem, movie_id)
+
+
+@operation(
+    lists,
+    "PUT",
+    "/history/<movie_id>",
+    answers={200: s.SavedHistoryItemSchema, 201: s.SavedHistoryItemSchema},
+    body=s.HistoryChangeSchema,
+)
+def put_history_item(body: Body, movie_id: str) -> Response:
+    """Set how far a film has been watched; from 0.95 on it counts as watched."""
+    return _put(HistoryItem, "/history", "history_item", movie_id, body)
+
+
+@operation(
+    lists,
+    "DELETE",
+    "/history/<movie_id>",
+    answers={200: s.RemovedHistoryItemSchema},
+    problems=(404,),
+)
+def remove_history_item(movie_id: str) -> Response:
+    """Remove a film from the watch history."""
+    return _remove(HistoryItem, movie_id)
+
+
+@operation(lists, "POST", "/reset", answers={200: s.MessageSchema})
+def reset() -> Response:
+    """Replace all data of the user with the sample."""
+
+    def change(lists: Lists) -> Outcome:
+        lists.reset()
+        return Outcome(200, {"message": "the sample data is back"})
+
+    return _write(change)
+
+
+@operation(lists, "DELETE", "/clear", answers={200: s.MessageSchema})
+def clear() -> Response:
+    """Remove all data of the user."""
+
+    def change(lists: Lists) -> Outcome:
+        lists.clear()
+        return Outcome(200, {"message": "all data removed"})
+
+    return _write(change)
+
+
+def _read_list(kind: type[Item], name: str) -> Response:
+    items, revision = _store().read(user_id(), lambda lists: lists.all(kind))
+    return _json(200, {name: items, "total": len(items)}, revision)
+
+
+def _read_one(kind: type[Item], movie_id: str) -> Response:
+    number = _movie_id(movie_id)
+
+    def query(lists: Lists) -> Body | None:
+        item = lists.one(kind, number)
+        return None if item is None else item.as_json()
+
+    item, revision = _store().read(user_id(), query)
+    if item is None:
+        return _answer(_missing(number), revision)
+    return _json(200, item, revision)
+
+
+def _add(kind: type[Item], path: str, name: str, body: Body) -> Response:
+    number = body.pop("movie_id")
+
+    def change(lists: Lists) -> Outcome:
+        item = lists.add(kind, number, body)
+        if item is None:
+            return Outcome(409, {"detail": f"film {number} is in the list already"})
+        return Outcome(201, {"message": "added", name: item.as_json()}, f"{path}/{number}")
+
+    return _write(change)
+
+
+def _put(kind: type[Item], path: str, name: str, movie_id: str, body: Body) -> Response:
+    number = _movie_id(movie_id)
+
+    def change(lists: Lists) -> Outcome:
+        item, is_new = lists.put(kind, number, body)
+        if is_new:
+            return Outcome(201, {"message": "added", name: item.as_json()}, f"{path}/{number}")
+        return Outcome(200, {"message": "changed", name: item.as_json()})
+
+    return _write(change)
+
+
+def _remove(kind: type[Item], movie_id: str) -> Response:
+    number = _movie_id(movie_id)
+
+    def change(lists: Lists) -> Outcome:
+        removed = lists.remove(kind, number)
+        if removed is None:
+            return _missing(number)
+        return Outcome(200, {"message": "removed", "removed": removed})
+
+    return _write(change)
+
+
+def _missing(movie_id: int) -> Outcome:
+    return Outcome(404, {"detail": f"film {movie_id} is not in the list"})
+
+
+def _write(change: Change) -> Response:
+    outcome = _store().write(user_id(), _request_key(), change)
+    return _answer(outcome, outcome.revision)
+
+
+def _answer(outcome: Outcome, revision: int) -> Response:
+    if outcome.status >= 400:
+        response = problem(outcome.status, **outcome.body)
+    else:
+        response = _json(outcome.status, outcome.body)
+    response.headers["X-Library-Revision"] = str(revision)
+    if outcome.location is not None:
+        response.headers["Location"] = outcome.location
+    if outcome.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _json(status: int, document: Body, revision: int | None = None) -> Response:
+    response = Response(orjson.dumps(document), status=status, content_type="application/json")
+    if revision is not None:
+        response.headers["X-Library-Revision"] = str(revision)
+    return response
+
+
+def _movie_id(text: str) -> int:
+    if not MOVIE_ID.fullmatch(text) or int(text) > s.LARGEST_MOVIE_ID:
+        raise Invalid({"movie_id": [f"Must be an integer from 1 to {s.LARGEST_MOVIE_ID}."]})
+    return int(text)
+
+
+def _request_key() -> RequestKey | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise Invalid({"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]})
+    digest = hashlib.sha256(f"{request.method} {request.path}\n".encode())
+    digest.update(request.get_data(cache=True))
+    return RequestKey(key, digest.hexdigest())
+
+
+def _store() -> Store:
+    store: Store = current_app.extensions["store"]
+    return store

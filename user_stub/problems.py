@@ -1,0 +1,123 @@
+"""Problem documents (RFC 9457): one table from what went wrong to the answer."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from user_stub.database import DatabaseBusy
+from user_stub.store import KeyInFlight, KeyReused
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+
+class Invalid(Exception):
+    """A parameter or header is wrong; `errors` says per name what is wrong with it."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        # A name may come from the request, with half surrogates that cannot be encoded.
+        self.errors = {
+            name.encode("utf-8", "replace").decode(): texts for name, texts in errors.items()
+        }
+        super().__init__("invalid request")
+
+
+def problem(
+    status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any
+) -> Response:
+    """Return a problem document about the current request."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "request_id": g.get("request_id", ""),
+        **members,
+    }
+    return Response(
+        orjson.dumps(document),
+        status=status,
+        content_type=CONTENT_TYPE,
+        headers=headers,
+    )
+
+
+def install(app: Flask) -> None:
+    """Answer every error of the app with a problem document."""
+    app.register_error_handler(Invalid, _invalid)
+    app.register_error_handler(KeyReused, _key_reused)
+    app.register_error_handler(KeyInFlight, _key_in_flight)
+    app.register_error_handler(DatabaseBusy, _database_unavailable)
+    app.register_error_handler(SQLAlchemyError, _database_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _bug)
+
+
+def _invalid(error: Invalid) -> Response:
+    return problem(422, "the request is not valid", errors=error.errors)
+
+
+def _key_reused(_error: KeyReused) -> Response:
+    text = "came before, with another request"
+    return problem(422, f"the Idempotency-Key {text}", errors={"Idempotency-Key": [text]})
+
+
+def _key_in_flight(_error: KeyInFlight) -> Response:
+    return problem(
+        409,
+        "the first request with this Idempotency-Key is still being worked on",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+        type="urn:problem-type:idempotency-key-in-flight",
+    )
+
+
+def _database_unavailable(error: Exception) -> Response:
+    # The driver's text names files, hosts and statements: the class is enough for the log.
+    cause = getattr(error, "orig", None) or error
+    logger.error("database.unavailable error=%s", type(cause).__name__)
+    return problem(
+        503,
+        "the database cannot be reached at the moment",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _database_error(error: SQLAlchemyError) -> Response:
+    """Tell a database that is away or locked (503) from a statement of ours that is wrong (500)."""
+    if isinstance(error, PoolTimeout):
+        return _database_unavailable(error)
+    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+        return _database_unavailable(error)
+    return _bug(error)
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    }
+    details = {
+        404: "there is nothing at this address",
+        405: "this address does not know the method",
+        413: "the body is larger than 65536 bytes",
+    }
+    detail = details.get(status) or error.description or HTTPStatus(status).phrase
+    return problem(status, detail, headers=headers)
+
+
+def _bug(error: Exception) -> Response:
+    logger.error("request.failed request_id=%s", g.get("request_id", ""), exc_info=error)
+    return problem(500, "an error on our side")

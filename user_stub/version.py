@@ -1,0 +1,3 @@
+"""The version of the user service."""
+
+VERSION = "0.1.0"
