@@ -29,6 +29,10 @@ class Lists:
         self._newest = date.fromisoformat(catalogue.newest_release)
         self.today = self._newest - timedelta(days=UPCOMING_DAYS)
 
+    def warm(self) -> None:
+        """Sort the long lists now instead of at the first question."""
+        _ = self.popular, self.top_rated, self.trending, self.trending_people
+
     @cached_property
     def popular(self) -> list[Film]:
         """Every film, the most popular first."""

@@ -154,9 +154,9 @@ def clean(text: str) -> str:
 
 def _allowed(char: str) -> bool:
     code = ord(char)
-    return (
-        code in (0x9, 0xA, 0xD) or 0x20 <= code < 0xD800 or 0xE000 <= code not in (0xFFFE, 0xFFFF)
-    )
+    if code < 0x20:
+        return char in "\t\n\r"
+    return not 0xD800 <= code < 0xE000 and code not in (0xFFFE, 0xFFFF)
 
 
 def _colours(seed: int) -> tuple[str, str, str]:

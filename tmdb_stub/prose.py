@@ -71,7 +71,8 @@ def join(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))
 
 
-def _article(noun: str) -> str:
+def with_article(noun: str) -> str:
+    """Return the noun behind `a` or `an`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
@@ -108,7 +109,8 @@ def overview(catalogue: Catalogue, film: Film) -> str:
         _source_sentence(catalogue, film),
     ]
     if film.collection_id is not None:
-        sentences.append(f"It belongs to the {catalogue.collections[film.collection_id].name}.")
+        name = catalogue.collections[film.collection_id].name
+        sentences.append(f"It belongs to the {name.removeprefix('The ')}.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -118,9 +120,9 @@ def _opening(catalogue: Catalogue, film: Film) -> str:
     places = join([_place(code) for code in film.countries[:2]])
     made = f" made in {places}" if places else ""
     if not directors:
-        return f"{_upper_first(_article(noun))} from {film.year}{made}."
+        return f"{_upper_first(with_article(noun))} from {film.year}{made}."
     forms = (
-        f"{_upper_first(_article(noun))} from {film.year}{made}, directed by {directors}.",
+        f"{_upper_first(with_article(noun))} from {film.year}{made}, directed by {directors}.",
         f"{directors} directed this {noun} of {film.year}{made and ',' + made}.",
         f"In this {noun} of {film.year}, {directors} directs{_lead(catalogue, film)}.",
         f"Directed by {directors}, this {noun}{made} came out in {film.year}.",
@@ -130,8 +132,8 @@ def _opening(catalogue: Catalogue, film: Film) -> str:
 
 def _place(code: str) -> str:
     name = country_name(code)
-    with_article = ("United", "Netherlands", "Philippines", "Czech", "Dominican", "Bahamas")
-    return f"the {name}" if name.startswith(with_article) else name
+    names = ("United", "Netherlands", "Philippines", "Czech", "Dominican", "Bahamas")
+    return f"the {name}" if name.startswith(names) else name
 
 
 def _form(film: Film) -> int:

@@ -22,28 +22,10 @@ from tmdb_stub.search import fold
 Feature = tuple[str, int | str]
 
 _STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "at",
-        "by",
-        "de",
-        "for",
-        "from",
-        "in",
-        "la",
-        "le",
-        "my",
-        "of",
-        "on",
-        "or",
-        "part",
-        "the",
-        "to",
-        "vs",
-        "with",
-    ]
+    (
+        *("a", "an", "and", "at", "by", "de", "for", "from", "in", "la", "le", "my", "of", "on"),
+        *("or", "part", "the", "to", "vs", "with"),
+    )
 )
 SIMILAR_COUNT = 200
 # TMDB recommends two pages at most for nearly every film.
@@ -95,6 +77,10 @@ class Related:
         """Return up to 40 films that somebody who liked the film may like, the best first."""
         return self._recommended(film.id)
 
+    def warm(self) -> None:
+        """Build the index now instead of at the first question."""
+        self._index()
+
     def _find_similar(self, film_id: int) -> tuple[Film, ...]:
         return self._rank(self._catalogue.by_id[film_id], SIMILAR, SIMILAR_COUNT)
 
@@ -104,17 +90,20 @@ class Related:
     def _rank(self, film: Film, weights: Weights, count: int) -> tuple[Film, ...]:
         films = self._catalogue.films
         postings = self._index()
-        scores: dict[int, float] = defaultdict(float)
+        scores = [0.0] * len(films)
         for feature in features(film):
             found = postings[feature]
+            # What half of all films have (English) says nothing and would cost the most time.
+            if 2 * len(found) > len(films):
+                continue
             value = weights.of(feature[0]) * math.log(len(films) / len(found))
             for position in found:
                 scores[position] += value
         series = film.collection_id
         ranked: list[tuple[float, int]] = []
-        for position, score in scores.items():
+        for position, score in enumerate(scores):
             other = films[position]
-            if other is film:
+            if not score or other is film:
                 continue
             # A tenth of a point for the most popular film decides between equals.
             total = score * _pull(other, weights.votes) + 0.1 * (1 - position / len(films))

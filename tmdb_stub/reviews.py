@@ -81,7 +81,7 @@ def _content(catalogue: Catalogue, film: Film, shift: int, number: int) -> str:
             f"I wanted more from this {noun}.",
             f"A solid {noun}, no more and no less.",
             f"{film.title} is better than I expected.",
-            f"One of the best evenings I had with a {noun}.",
+            f"One of the best evenings I had with {prose.with_article(noun)}.",
         )[shift + 2]
     ]
     names = [catalogue.people[member.person_id].name for member in film.cast]

@@ -24,6 +24,13 @@ class Stub:
         self.blocks = MovieBlocks(self.shapes, self.related)
         self.pictures = Pictures(catalogue)
 
+    def warm(self) -> None:
+        """Build what is otherwise built at the first question, so that no request waits for it."""
+        self.film_index.find("warm")
+        self.person_index.find("warm")
+        self.related.warm()
+        self.lists.warm()
+
     @cached_property
     def film_index(self) -> SearchIndex[Film]:
         """Films by title and original title."""

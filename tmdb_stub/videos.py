@@ -11,15 +11,12 @@ from typing import Any
 
 from tmdb_stub.catalogue import Film
 from tmdb_stub.ids import draw, hex_id
+from tmdb_stub.shapes import is_english
 
 
 def videos(film: Film, language: str) -> list[dict[str, Any]]:
     """Return the entries of `results`: a trailer for one well-known film in four, in English."""
-    if (
-        film.vote_count < 1000
-        or draw("video", film.id) % 4
-        or language[:2].lower() not in ("", "en")
-    ):
+    if film.vote_count < 1000 or draw("video", film.id) % 4 or not is_english(language):
         return []
     return [
         {

@@ -6,3 +6,4 @@ from config import TmdbStubConfig
 from tmdb_stub import create_app
 
 app = create_app(fault_profile=TmdbStubConfig.from_env().fault_profile)
+app.extensions["tmdb_stub"].warm()

@@ -140,9 +140,8 @@ def _add_entries(routes: Blueprint, stub: Stub) -> None:
     def collection(collection_id: str) -> Response:
         """Answer a series of films."""
         number = _known(catalogue.collections, collection_id)
-        return reply(
-            stub.shapes.collection(catalogue.collections[number], language()), DETAILS_AGE_S
-        )
+        body = stub.shapes.collection(catalogue.collections[number], language())
+        return reply(body, DETAILS_AGE_S)
 
     @routes.get("/company/<company_id>")
     def company(company_id: str) -> Response:

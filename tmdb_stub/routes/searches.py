@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, request
 
-from tmdb_stub.catalogue import Film
+from tmdb_stub.catalogue import Film, Person
 from tmdb_stub.replies import SEARCH_AGE_S, language, page_number, reply, search_query
 from tmdb_stub.shapes import Body, paged
 from tmdb_stub.stub import Stub
@@ -57,13 +55,12 @@ def _add_films_and_people(routes: Blueprint, stub: Stub) -> None:
     def search_multi() -> Response:
         """Answer films and people by name, the best matches of both first."""
         query, page = search_query(), page_number()
-        ranked: list[tuple[int, float, Any]] = [
-            (rank, -entry.popularity, entry)
-            for index in (stub.film_index, stub.person_index)
-            for rank, entry in index.find_ranked(query)  # type: ignore[attr-defined]
+        ranked: list[tuple[int, Film | Person]] = [
+            *stub.film_index.find_ranked(query),
+            *stub.person_index.find_ranked(query),
         ]
-        ranked.sort(key=lambda match: match[:2])
-        found, body = paged([entry for *_, entry in ranked], page)
+        ranked.sort(key=lambda match: (match[0], -match[1].popularity))
+        found, body = paged([entry for _, entry in ranked], page)
         body["results"] = [
             stub.shapes.movie(entry, language(), media_type=True)
             if isinstance(entry, Film)
