@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit
 
 from environs import Env, EnvValidationError, ValidationError, validate
 
@@ -37,16 +38,29 @@ class ConfigError(Exception):
         super().__init__(f"wrong settings, nothing was started:\n{lines}")
 
 
+def _split(value: str) -> SplitResult:
+    """Take an address apart; the error of urllib would quote it, and with it a password."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # only looked at when asked for
+    except ValueError:
+        raise ValidationError("is not a well-formed address") from None
+    return parts
+
+
 def _http_url(value: str) -> None:
-    parts = urlsplit(value)
+    parts = _split(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValidationError("must be an http:// or https:// address")
     if parts.query or parts.fragment:
         raise ValidationError("must not carry a query or a fragment")
+    if "@" in parts.netloc:
+        # It would show in log lines; the credentials have settings of their own.
+        raise ValidationError("must not carry a user name or a password")
 
 
 def _redis_url(value: str) -> None:
-    if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+    if value and _split(value).scheme not in ("redis", "rediss", "unix"):
         raise ValidationError("must be a redis://, rediss:// or unix:// address")
 
 
@@ -55,7 +69,7 @@ def _origin(value: str) -> bool:
 
 
 def _origins(value: list[str]) -> None:
-    wrong = [origin for origin in value if not _origin(origin)]
+    wrong = [origin for origin in value if not _origin(origin.strip())]
     if wrong:
         raise ValidationError("not an origin such as http://localhost:3000: " + ", ".join(wrong))
 
@@ -73,8 +87,6 @@ class _Reader:
         path = Path(os.environ.get("ENV_FILE", ROOT / ".env"))
         if path.is_file():
             self.env.read_env(str(path), recurse=False)
-        # A variable that is set but empty means "not set", as in `docker run -e NAME`.
-        self._empty = {name for name, value in os.environ.items() if value.strip() == ""}
         self.faults: list[str] = []
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
@@ -95,9 +107,6 @@ class _Reader:
         values = self._read(self.env.list, name, default, check) or []
         return tuple(text.strip() for text in values)
 
-    def is_set(self, name: str) -> bool:
-        return name in os.environ and name not in self._empty
-
     def fault(self, text: str) -> None:
         """Add a fault that concerns several settings."""
         self.faults.append(text)
@@ -108,15 +117,16 @@ class _Reader:
         try:
             self.env.seal()
         except EnvValidationError as error:
-            for name, texts in sorted(error.error_messages.items()):
-                listed = texts if isinstance(texts, list) else [texts]
-                faults.extend(f"{name}: {text}" for text in listed)
+            messages = cast("Mapping[str, list[str]]", error.error_messages)
+            for name, texts in sorted(messages.items()):
+                faults.extend(f"{name}: {text}" for text in texts)
         faults += self.faults
         if faults:
             raise ConfigError(faults)
 
     def _read(self, parse: Any, name: str, default: Any, check: Any = None) -> Any:
-        if name in self._empty:
+        # Set but empty means "not set": a form of a platform, a line of .env without a value.
+        if not self.env.str(name, "").strip():
             return default
         return parse(name, default, validate=check)
 
@@ -208,6 +218,7 @@ class Config:
         api_key = read.text("TMDB_API_KEY", check=_header_value)
         token = read.text("TMDB_READ_TOKEN", check=_header_value)
         stub = f"http://127.0.0.1:{read.integer('TMDB_STUB_PORT', 3002, 1, 65535)}/3"
+        users_here = f"http://127.0.0.1:{read.integer('USER_SERVICE_PORT', 3001, 1, 65535)}"
         tmdb_url = read.text(
             "TMDB_BASE_URL", TMDB_LIVE_URL if api_key or token else stub, _http_url
         )
@@ -228,7 +239,7 @@ class Config:
             users=_upstream(
                 read,
                 "USER_SERVICE",
-                read.text("USER_SERVICE_URL", "http://127.0.0.1:3001", _http_url),
+                read.text("USER_SERVICE_URL", users_here, _http_url),
                 deadline_ms,
                 pool,
             ),
@@ -299,6 +310,11 @@ def _auth(read: _Reader) -> AuthSettings:
     )
     if auth.required and not auth.secret:
         read.fault("JWT_SECRET: must be set while AUTH_ENABLED is true")
+    is_pem = auth.secret.lstrip().startswith("-----BEGIN")
+    if auth.secret and auth.algorithm and is_pem == (auth.algorithm in HMAC_KEY_BYTES):
+        # A public key taken for an HMAC secret would let everybody sign.
+        kind = "a shared secret" if is_pem else "a public key in PEM"
+        read.fault(f"JWT_SECRET: must be {kind} for JWT_ALGORITHM {auth.algorithm}")
     return auth
 
 
@@ -332,8 +348,11 @@ def _database_url(read: _Reader) -> str:
     url = read.text("DATABASE_URL", f"sqlite:///{ROOT / 'var' / 'users.sqlite'}")
     scheme, _, rest = url.partition("://")
     if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        if not urlsplit(f"postgresql://{rest}").path.strip("/"):
-            read.fault("DATABASE_URL: names no database")
+        try:
+            if not _split(f"postgresql://{rest}").path.strip("/"):
+                read.fault("DATABASE_URL: names no database")
+        except ValidationError as error:
+            read.fault(f"DATABASE_URL: {error}")
         return f"postgresql+psycopg://{rest}"
     if scheme != "sqlite" or not rest.startswith("/"):
         read.fault("DATABASE_URL: must be a postgres:// or sqlite:/// address")

@@ -1,0 +1,461 @@
+"""config.py: every setting's default, its good and its bad values, and how faults are told."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import config
+from config import Config, ConfigError, TmdbStubConfig, UserServiceConfig
+from scripts.settings import defaults
+
+SECRET = "s3cret-Value-that-must-not-show"
+PEM = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----"
+Kind = type[Config] | type[UserServiceConfig] | type[TmdbStubConfig]
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment() -> Iterator[None]:
+    """Every test starts without any setting, and without the developer's .env."""
+    with mock.patch.dict(os.environ, {"ENV_FILE": os.devnull}, clear=True):
+        yield
+
+
+def read(kind: Kind = Config, **settings: str) -> Any:
+    """Read the settings of a process from this environment."""
+    os.environ.update(settings)
+    return kind.from_env()
+
+
+def faults(kind: Kind = Config, **settings: str) -> list[str]:
+    """Return the faults of a wrong environment."""
+    with pytest.raises(ConfigError) as caught:
+        read(kind, **settings)
+    return caught.value.faults
+
+
+def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
+    """The defaults are those of the documentation."""
+    settings = read()
+
+    assert (settings.port, settings.debug) == (8000, False)
+    assert (settings.log_level, settings.log_format) == ("INFO", "text")
+    assert settings.cors_origins == ("http://localhost:3000", "http://localhost:8080")
+    assert settings.tmdb == config.UpstreamSettings("http://127.0.0.1:3002/3", 1.5, 16)
+    assert settings.users == config.UpstreamSettings("http://127.0.0.1:3001", 1.5, 16)
+    assert settings.breaker == config.BreakerSettings(enabled=True, threshold=5, timeout_s=60)
+    cache = settings.cache
+    assert (cache.enabled, cache.ttl_s, cache.grace_s, cache.stale_s) == (True, 300, 600, 86_400)
+    assert (cache.entries, cache.file) == (2000, config.ROOT / "var" / "tmdb-cache.sqlite")
+    assert (settings.rate_limit_enabled, settings.rate_limit_per_minute) == (True, 300)
+    assert (settings.auth.required, settings.auth.algorithm) == (False, "HS256")
+    assert settings.page_deadline_s == 2.0
+    assert (settings.threads, settings.pool_threads, settings.trusted_proxy_hops) == (16, 32, 0)
+    assert 2 <= settings.workers <= 8
+
+
+def test_config_when_nothing_is_set_then_no_secret_has_a_value() -> None:
+    """No credential has a default."""
+    settings = read()
+
+    assert settings.tmdb_api_key == settings.tmdb_read_token == settings.user_service_token == ""
+    assert settings.redis_url == settings.auth.secret == settings.auth.audience == ""
+    assert read(UserServiceConfig).token == ""
+    assert settings.tmdb_is_live is False
+
+
+def test_service_configs_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
+    """The user service and the TMDB stub have their ports, and no fault profile."""
+    users, tmdb = read(UserServiceConfig), read(TmdbStubConfig)
+
+    assert (users.port, users.fault_profile, users.log_level) == (3001, "", "INFO")
+    assert users.database_url == f"sqlite:///{config.ROOT / 'var' / 'users.sqlite'}"
+    assert (tmdb.port, tmdb.fault_profile, tmdb.log_level) == (3002, "", "INFO")
+
+
+GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
+    ("PORT", "9000", lambda it: it.port, 9000),
+    ("DEBUG", "yes", lambda it: it.debug, True),
+    ("LOG_LEVEL", "DEBUG", lambda it: it.log_level, "DEBUG"),
+    ("LOG_FORMAT", "json", lambda it: it.log_format, "json"),
+    (
+        "CORS_ORIGINS",
+        "https://a.example, http://b:81",
+        lambda it: it.cors_origins,
+        ("https://a.example", "http://b:81"),
+    ),
+    ("CORS_ORIGINS", "*", lambda it: it.cors_origins, ("*",)),
+    ("TMDB_API_KEY", "abc", lambda it: it.tmdb_api_key, "abc"),
+    ("TMDB_READ_TOKEN", "a.b-c", lambda it: it.tmdb_read_token, "a.b-c"),
+    (
+        "TMDB_BASE_URL",
+        "https://tmdb.example/3/",
+        lambda it: it.tmdb.base_url,
+        "https://tmdb.example/3",
+    ),
+    ("TMDB_STUB_PORT", "4002", lambda it: it.tmdb.base_url, "http://127.0.0.1:4002/3"),
+    ("TMDB_TIMEOUT_MS", "800", lambda it: it.tmdb.timeout_s, 0.8),
+    ("TMDB_CONCURRENT_CALLS", "9", lambda it: it.tmdb.slots, 9),
+    ("USER_SERVICE_URL", "http://users:80", lambda it: it.users.base_url, "http://users:80"),
+    ("USER_SERVICE_PORT", "4001", lambda it: it.users.base_url, "http://127.0.0.1:4001"),
+    ("USER_SERVICE_TOKEN", "abc", lambda it: it.user_service_token, "abc"),
+    ("USER_SERVICE_TIMEOUT_MS", "900", lambda it: it.users.timeout_s, 0.9),
+    ("USER_SERVICE_CONCURRENT_CALLS", "8", lambda it: it.users.slots, 8),
+    ("CACHE_ENABLED", "0", lambda it: it.cache.enabled, False),
+    ("CACHE_TTL", "60", lambda it: it.cache.ttl_s, 60),
+    ("CACHE_TTL", "7200", lambda it: (it.cache.grace_s, it.cache.stale_s), (7200, 86_400)),
+    ("CACHE_GRACE", "900", lambda it: it.cache.grace_s, 900),
+    ("CACHE_GRACE", "604800", lambda it: it.cache.stale_s, 604_800),
+    ("CACHE_STALE_IF_ERROR", "3600", lambda it: it.cache.stale_s, 3600),
+    ("CACHE_ENTRIES", "10", lambda it: it.cache.entries, 10),
+    ("CACHE_FILE", "some/file", lambda it: it.cache.file, Path("some/file")),
+    ("REDIS_URL", "rediss://h:6379/1", lambda it: it.redis_url, "rediss://h:6379/1"),
+    ("REDIS_URL", "unix:///run/redis.sock", lambda it: it.redis_url, "unix:///run/redis.sock"),
+    ("CIRCUIT_BREAKER_ENABLED", "false", lambda it: it.breaker.enabled, False),
+    ("CIRCUIT_BREAKER_FAILURE_THRESHOLD", "2", lambda it: it.breaker.threshold, 2),
+    ("CIRCUIT_BREAKER_TIMEOUT_SECONDS", "7", lambda it: it.breaker.timeout_s, 7),
+    ("RATE_LIMIT_ENABLED", "off", lambda it: it.rate_limit_enabled, False),
+    ("RATE_LIMIT_PER_MINUTE", "7", lambda it: it.rate_limit_per_minute, 7),
+    ("JWT_SECRET", "abc", lambda it: it.auth.secret, "abc"),
+    ("JWT_ALGORITHM", "ES256", lambda it: it.auth.algorithm, "ES256"),
+    ("JWT_AUDIENCE", "movies", lambda it: it.auth.audience, "movies"),
+    ("PAGE_DEADLINE_MS", "500", lambda it: it.page_deadline_s, 0.5),
+    ("PAGE_DEADLINE_MS", "500", lambda it: it.tmdb.timeout_s, 0.5),
+    ("WEB_CONCURRENCY", "1", lambda it: it.workers, 1),
+    ("THREADS", "64", lambda it: (it.threads, it.pool_threads, it.tmdb.slots), (64, 128, 64)),
+    ("THREADS", "1", lambda it: it.pool_threads, 32),
+    ("POOL_THREADS", "8", lambda it: (it.pool_threads, it.users.slots), (8, 4)),
+    ("TRUSTED_PROXY_HOPS", "2", lambda it: it.trusted_proxy_hops, 2),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "what", "expected"), GOOD)
+def test_setting_when_it_is_good_then_it_is_taken(
+    name: str, value: str, what: Callable[[Config], Any], expected: Any
+) -> None:
+    """A value from the environment replaces the default."""
+    assert what(read(**{name: value})) == expected
+
+
+BAD: list[tuple[Kind, str, str]] = [
+    *((Config, "PORT", value) for value in ("x", "0", "65536", "-1", "80.5")),
+    *((Config, "DEBUG", value) for value in ("maybe", "2")),
+    (Config, "LOG_LEVEL", "LOUD"),
+    (Config, "LOG_FORMAT", "xml"),
+    *((Config, "CORS_ORIGINS", value) for value in ("localhost", "http://a/path", "a, *", ",")),
+    *((Config, "TMDB_API_KEY", value) for value in ("a b", "k\u00e9y", "a\nb")),
+    (Config, "TMDB_READ_TOKEN", "a b"),
+    *(
+        (Config, "TMDB_BASE_URL", value)
+        for value in (
+            "api.themoviedb.org/3",
+            "ftp://a",
+            "http://",
+            "http://[bad",
+            "http://a:99999",
+            "http://a?b=c",
+            "http://a#b",
+            "http://user:word@a",
+        )
+    ),
+    *((Config, "TMDB_STUB_PORT", value) for value in ("x", "0")),
+    *((Config, "TMDB_TIMEOUT_MS", value) for value in ("9", "x", "20001")),
+    *((Config, "TMDB_CONCURRENT_CALLS", value) for value in ("0", "x")),
+    (Config, "USER_SERVICE_URL", "users"),
+    (Config, "USER_SERVICE_PORT", "x"),
+    (Config, "USER_SERVICE_TOKEN", "a b"),
+    (Config, "USER_SERVICE_TIMEOUT_MS", "0"),
+    (Config, "USER_SERVICE_CONCURRENT_CALLS", "0"),
+    (Config, "CACHE_ENABLED", "often"),
+    *((Config, "CACHE_TTL", value) for value in ("0", "86401", "x")),
+    (Config, "CACHE_GRACE", "0"),
+    (Config, "CACHE_STALE_IF_ERROR", "x"),
+    (Config, "CACHE_ENTRIES", "9"),
+    *((Config, "REDIS_URL", value) for value in ("localhost:6379", "http://a", "redis://[")),
+    (Config, "CIRCUIT_BREAKER_ENABLED", "x"),
+    (Config, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", "0"),
+    (Config, "CIRCUIT_BREAKER_TIMEOUT_SECONDS", "0"),
+    (Config, "RATE_LIMIT_ENABLED", "x"),
+    (Config, "RATE_LIMIT_PER_MINUTE", "0"),
+    (Config, "AUTH_ENABLED", "x"),
+    *((Config, "JWT_ALGORITHM", value) for value in ("none", "HS1", "hs256")),
+    *((Config, "PAGE_DEADLINE_MS", value) for value in ("49", "20001", "2s")),
+    *((Config, "WEB_CONCURRENCY", value) for value in ("0", "257", "auto")),
+    *((Config, "THREADS", value) for value in ("0", "513")),
+    *((Config, "POOL_THREADS", value) for value in ("3", "1025")),
+    *((Config, "TRUSTED_PROXY_HOPS", value) for value in ("-1", "11")),
+    (UserServiceConfig, "USER_SERVICE_PORT", "x"),
+    (UserServiceConfig, "USER_SERVICE_TOKEN", "a b"),
+    *(
+        (UserServiceConfig, "DATABASE_URL", value)
+        for value in (
+            "users.sqlite",
+            "sqlite://",
+            "mysql://h/d",
+            "postgres://h",
+            "postgres://[/d",
+            "postgres://h:port/d",
+        )
+    ),
+    (UserServiceConfig, "FAULT_PROFILE", "sleepy"),
+    (UserServiceConfig, "LOG_LEVEL", "x"),
+    (TmdbStubConfig, "TMDB_STUB_PORT", "70000"),
+    (TmdbStubConfig, "FAULT_PROFILE", "SLOW"),
+    (TmdbStubConfig, "LOG_LEVEL", "x"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), BAD)
+def test_setting_when_it_is_bad_then_its_name_is_in_the_one_fault(
+    kind: Kind, name: str, value: str
+) -> None:
+    """A wrong value stops the start with a fault that names the setting."""
+    found = faults(kind, **{name: value})
+
+    assert len(found) == 1
+    assert found[0].startswith(f"{name}: ")
+
+
+def test_config_when_several_settings_are_wrong_then_all_are_named_at_once() -> None:
+    """Nobody has to start five times to find five faults."""
+    wrong = {"PORT": "x", "DEBUG": "x", "CACHE_TTL": "0", "REDIS_URL": "x", "AUTH_ENABLED": "true"}
+    with pytest.raises(ConfigError) as caught:
+        read(**wrong)
+
+    named = {fault.split(":")[0] for fault in caught.value.faults}
+    assert named == {"PORT", "DEBUG", "CACHE_TTL", "REDIS_URL", "JWT_SECRET"}
+    assert all(fault in str(caught.value) for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"PAGE_DEADLINE_MS": "500", "TMDB_TIMEOUT_MS": "501"}, "TMDB_TIMEOUT_MS"),
+        ({"USER_SERVICE_TIMEOUT_MS": "2001"}, "USER_SERVICE_TIMEOUT_MS"),
+        ({"POOL_THREADS": "8", "TMDB_CONCURRENT_CALLS": "9"}, "TMDB_CONCURRENT_CALLS"),
+        ({"USER_SERVICE_CONCURRENT_CALLS": "33"}, "USER_SERVICE_CONCURRENT_CALLS"),
+        ({"CACHE_TTL": "700", "CACHE_GRACE": "699"}, "CACHE_GRACE"),
+        ({"CACHE_STALE_IF_ERROR": "599"}, "CACHE_STALE_IF_ERROR"),
+        ({"AUTH_ENABLED": "true"}, "JWT_SECRET"),
+        ({"JWT_SECRET": PEM}, "JWT_SECRET"),
+        ({"JWT_SECRET": SECRET, "JWT_ALGORITHM": "RS256"}, "JWT_SECRET"),
+    ],
+)
+def test_config_when_two_settings_contradict_each_other_then_the_one_to_change_is_named(
+    settings: dict[str, str], name: str
+) -> None:
+    """Settings that are right alone and wrong together are a fault."""
+    (fault,) = faults(**settings)
+
+    assert fault.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t"])
+@pytest.mark.parametrize("name", sorted(defaults()))
+def test_setting_when_it_is_empty_then_it_counts_as_not_set(name: str, value: str) -> None:
+    """An empty variable, as a platform's form leaves it, gives the default."""
+    for kind in (Config, UserServiceConfig, TmdbStubConfig):
+        plain = kind.from_env()
+        assert read(kind, **{name: value}) == plain
+
+
+@pytest.mark.parametrize(
+    ("credential", "live"),
+    [({}, False), ({"TMDB_API_KEY": "k"}, True), ({"TMDB_READ_TOKEN": "t"}, True)],
+)
+def test_tmdb_when_a_credential_is_set_then_it_is_live(
+    credential: dict[str, str], live: bool
+) -> None:
+    """Either credential alone sends the calls to the real TMDB."""
+    settings = read(**credential)
+
+    assert settings.tmdb_is_live is live
+    assert (settings.tmdb.base_url == config.TMDB_LIVE_URL) is live
+
+
+SECRETS: list[tuple[Kind, str, str]] = [
+    (Config, "TMDB_API_KEY", SECRET),
+    (Config, "TMDB_READ_TOKEN", SECRET),
+    (Config, "USER_SERVICE_TOKEN", SECRET),
+    (Config, "REDIS_URL", f"redis://:{SECRET}@h:6379"),
+    (Config, "JWT_SECRET", SECRET),
+    (UserServiceConfig, "USER_SERVICE_TOKEN", SECRET),
+    (UserServiceConfig, "DATABASE_URL", f"postgres://u:{SECRET}@h/d"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), SECRETS)
+def test_secret_when_the_settings_are_printed_then_it_does_not_show(
+    kind: Kind, name: str, value: str
+) -> None:
+    """The repr of the settings, which lands in logs and tracebacks, holds no secret."""
+    settings = read(kind, **{name: value})
+
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (Config, "TMDB_API_KEY", f"{SECRET} {SECRET}"),
+        (Config, "TMDB_READ_TOKEN", f"{SECRET}\n"),
+        (Config, "USER_SERVICE_TOKEN", f"{SECRET}\u00e9"),
+        (Config, "TMDB_BASE_URL", f"http://u:{SECRET}@h"),
+        (Config, "USER_SERVICE_URL", f"http://u:{SECRET}@[h"),
+        (Config, "REDIS_URL", f"redis://:{SECRET}@h:port"),
+        (Config, "REDIS_URL", f"http://:{SECRET}@h"),
+        (UserServiceConfig, "DATABASE_URL", f"postgres://u:{SECRET}@h"),
+        (UserServiceConfig, "DATABASE_URL", f"postgres://u:{SECRET}@h:port/d"),
+        (UserServiceConfig, "DATABASE_URL", f"mysql://u:{SECRET}@h/d"),
+    ],
+)
+def test_secret_when_its_setting_is_wrong_then_the_fault_does_not_show_it(
+    kind: Kind, name: str, value: str
+) -> None:
+    """A fault says what is wrong without quoting the value, in its cause too."""
+    with pytest.raises(ConfigError) as caught:
+        read(kind, **{name: value})
+
+    assert name in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_database_url_when_it_names_postgres_in_any_way_then_sqlalchemy_understands_it(
+    scheme: str,
+) -> None:
+    """The address that a platform gives is turned into SQLAlchemy's."""
+    settings = read(UserServiceConfig, DATABASE_URL=f"{scheme}://u:p@h:5432/d?sslmode=require")
+
+    assert settings.database_url == "postgresql+psycopg://u:p@h:5432/d?sslmode=require"
+
+
+def test_database_url_when_it_names_a_file_then_it_is_kept() -> None:
+    """SQLite addresses go through as they are."""
+    assert read(UserServiceConfig, DATABASE_URL="sqlite:///a/b").database_url == "sqlite:///a/b"
+
+
+@pytest.mark.parametrize("profile", config.FAULT_PROFILES)
+@pytest.mark.parametrize("kind", [UserServiceConfig, TmdbStubConfig])
+def test_fault_profile_when_it_is_known_then_it_is_taken(kind: Kind, profile: str) -> None:
+    """Both stubs know the profiles of the contract."""
+    assert read(kind, FAULT_PROFILE=profile).fault_profile == profile
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "secret", "short"),
+    [
+        ("HS256", "a" * 31, True),
+        ("HS256", "a" * 32, False),
+        ("HS512", "a" * 63, True),
+        ("HS512", "a" * 64, False),
+        ("HS256", "", False),
+        ("RS256", PEM, False),
+    ],
+)
+def test_jwt_secret_when_shorter_than_its_hash_then_it_says_so(
+    algorithm: str, secret: str, short: bool
+) -> None:
+    """RFC 7518 section 3.2 asks for a key as long as the hash."""
+    auth = read(JWT_ALGORITHM=algorithm, JWT_SECRET=secret).auth
+
+    assert auth.secret_is_short is short
+
+
+def test_jwt_secret_when_a_pem_stands_in_one_line_then_it_gets_its_line_breaks() -> None:
+    """A .env file writes the line breaks of a key as \\n."""
+    auth = read(JWT_ALGORITHM="RS256", JWT_SECRET=PEM, AUTH_ENABLED="true").auth
+
+    assert auth.secret.splitlines() == [
+        "-----BEGIN PUBLIC KEY-----",
+        "AAAA",
+        "-----END PUBLIC KEY-----",
+    ]
+
+
+def test_env_file_when_it_exists_then_it_is_read_and_the_environment_wins(tmp_path: Path) -> None:
+    """Settings come from the file; a variable of the environment has priority."""
+    file = tmp_path / "settings.env"
+    file.write_text("PORT=9001\nTHREADS=5\nTMDB_API_KEY='abc'\nCACHE_TTL=\n")
+
+    settings = read(ENV_FILE=str(file), THREADS="6")
+
+    assert (settings.port, settings.threads, settings.tmdb_api_key) == (9001, 6, "abc")
+    assert settings.cache.ttl_s == 300
+
+
+def test_env_file_when_the_environment_empties_a_setting_then_it_is_not_set(
+    tmp_path: Path,
+) -> None:
+    """`TMDB_API_KEY= ./start-all.sh` gives the stub, whatever stands in .env."""
+    file = tmp_path / "settings.env"
+    file.write_text("TMDB_API_KEY=abc\n")
+
+    assert read(ENV_FILE=str(file), TMDB_API_KEY="").tmdb_is_live is False
+
+
+def test_env_file_when_it_is_wrong_then_the_fault_is_told_like_any_other(tmp_path: Path) -> None:
+    """A wrong line of the file is named by its setting."""
+    file = tmp_path / "settings.env"
+    file.write_text("PORT=many\n")
+
+    assert faults(ENV_FILE=str(file)) == ["PORT: Not a valid integer."]
+
+
+def test_env_file_when_it_does_not_exist_then_the_defaults_hold(tmp_path: Path) -> None:
+    """A file is not needed."""
+    assert read(ENV_FILE=str(tmp_path / "none")).port == 8000
+
+
+def test_config_when_somebody_changes_it_then_it_refuses() -> None:
+    """Settings are frozen, so that every thread can share them."""
+    settings = read()
+
+    with pytest.raises(AttributeError):
+        settings.port = 1
+
+
+def shown() -> dict[str, str]:
+    """Return the settings that .env.example shows, name -> value."""
+    text = (config.ROOT / ".env.example").read_text()
+    return dict(re.findall(r"^#([A-Z_]+)=(.*)$", text, re.MULTILINE))
+
+
+def test_env_example_when_compared_with_config_then_both_name_the_same_settings() -> None:
+    """Every setting is in .env.example, and nothing else is."""
+    assert sorted(shown()) == sorted(defaults())
+
+
+def test_env_example_when_every_line_is_taken_then_it_is_the_defaults(tmp_path: Path) -> None:
+    """The values that .env.example shows are the defaults."""
+    file = tmp_path / "settings.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in shown().items()))
+    for kind in (Config, UserServiceConfig, TmdbStubConfig):
+        plain = read(kind, ENV_FILE=os.devnull)
+        with mock.patch.dict(os.environ, {"ENV_FILE": str(file)}, clear=True):
+            assert kind.from_env() == plain
+
+
+def test_env_example_when_a_setting_is_shown_then_a_line_explains_it() -> None:
+    """Each setting, or group of settings, has a comment right above it."""
+    lines = (config.ROOT / ".env.example").read_text().splitlines()
+    for above, line in itertools.pairwise(lines):
+        if re.match(r"#[A-Z_]+=", line):
+            assert above.startswith("#")
+            assert len(above) > 2
+
+
+def test_env_example_when_looked_at_then_no_secret_has_a_value() -> None:
+    """The example holds no credential."""
+    secret = re.compile("KEY|TOKEN|SECRET|REDIS_URL|DATABASE_URL")
+
+    assert [name for name, value in shown().items() if secret.search(name) and value] == []
