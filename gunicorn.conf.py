@@ -2,7 +2,9 @@
 
 import math
 import os
+import shutil
 import sys
+import tempfile
 from typing import Any
 
 from config import Config, ConfigError
@@ -36,7 +38,8 @@ max_requests = 100_000
 max_requests_jitter = 20_000
 
 # The heartbeat file of a worker on a disk can block it; memory cannot.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+worker_tmp_dir = memory
 
 # A longer request is refused with 414 or 431, see gunicorn_worker.py. 8190 is the most that
 # gunicorn can do for a line; a token in Authorization needs about as much in a header.
@@ -56,6 +59,30 @@ loglevel = settings.log_level.lower()
 # Since gunicorn 25 a control socket in the home directory is on by default: a way in that
 # nobody asked for, and two servers of one user would share it.
 control_socket_disable = True
+
+
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(server: Any) -> None:
+    """Give the workers a directory for their metrics, so that /metrics can add them up."""
+    if METRICS_DIR not in os.environ:
+        os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="bff-metrics-", dir=memory)
+        server.own_metrics_dir = os.environ[METRICS_DIR]
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget the gauges of a worker that is gone; its counts stay."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """Remove the directory, unless a new master (USR2) has taken over the workers' place."""
+    directory = getattr(server, "own_metrics_dir", None)
+    if directory and not server.reexec_pid:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

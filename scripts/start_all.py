@@ -17,7 +17,7 @@ from scripts.processes import ROOT, Server, adopt_orphans, port_fault
 LOGS = ROOT / "var" / "log"
 START_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.1
-STUB_STOP_WITHIN_S = 8.0
+STUB_STOP_WITHIN_S = 12.0
 
 
 class StartError(Exception):

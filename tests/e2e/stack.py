@@ -203,7 +203,11 @@ class Stack:
         token = self.settings.get("USER_SERVICE_TOKEN", "")
         if upstream == "users" and token:
             options["headers"] = {"Authorization": f"Bearer {token}"}
-        response = self.http.request(method, base + path, timeout=CALL_TIMEOUT_S, **options)
+        # Not kept alive: an idle connection would delay a stop of the upstream.
+        headers = {"Connection": "close", **options.pop("headers", {})}
+        response = self.http.request(
+            method, base + path, timeout=CALL_TIMEOUT_S, headers=headers, **options
+        )
         if not response.ok:
             raise AssertionError(f"{method} {base}{path}: {response.status_code} {response.text}")
         return response

@@ -16,7 +16,7 @@ import config
 from config import Config, ConfigError, TmdbStubConfig, UserServiceConfig
 from scripts.settings import defaults
 
-SECRET = "s3cret-Value-that-must-not-show"
+SECRET = "planted-value-that-must-not-show"
 PEM = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----"
 Kind = type[Config] | type[UserServiceConfig] | type[TmdbStubConfig]
 
@@ -162,7 +162,7 @@ BAD: list[tuple[Kind, str, str]] = [
             "http://a:99999",
             "http://a?b=c",
             "http://a#b",
-            "http://user:word@a",
+            "http://user:password@a",
         )
     ),
     *((Config, "TMDB_STUB_PORT", value) for value in ("x", "0")),
