@@ -1,0 +1,1 @@
+"""The HTTP side: the only room that knows Flask, flask-smorest and marshmallow."""

@@ -1,0 +1,85 @@
+"""Whether the service lives and can work, and what a frontend needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+from flask import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from bff import metrics
+from bff.api import encode
+from bff.api.blueprint import UPSTREAM, Blueprint
+from bff.api.schemas import answers
+from bff.api.schemas.documents import Components
+from bff.api.schemas.queries import NoQuerySchema
+from bff.api.services import Services
+
+NAME = "movie-dashboard-bff"
+NOTICE = (
+    "This product uses the TMDB API but is not endorsed or certified by TMDB. "
+    "Watch providers: data by JustWatch."
+)
+
+
+def blueprint(services: Services, components: Components, version: str) -> Blueprint:
+    """Return `/health`, `/metrics` and `/api/configuration`."""
+    blp = Blueprint("Service", __name__)
+    alive = orjson.dumps({"status": "healthy", "service": NAME, "version": version})
+
+    def health() -> Response:
+        """Tell that the process answers; asks no upstream"""
+        return Response(alive, content_type=encode.JSON, headers={"Cache-Control": "no-store"})
+
+    for path, endpoint in (("/health", "health"), ("/health/live", "live")):
+        view = blp.response(200, components.ref(answers.HEALTH))(health)
+        view = blp.arguments(NoQuerySchema, location="query", as_kwargs=True)(view)
+        blp.route(path, endpoint=endpoint)(view)
+
+    @blp.route("/health/ready")
+    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.response(200, components.ref(answers.READINESS), content_type="application/health+json")
+    def ready() -> Response:
+        """Tell whether the process can work; an upstream that is down is a warning"""
+        checks = {name: upstream.health() for name, upstream in services.upstreams.items()}
+        worst = "warn" if any(check["status"] != "pass" for check in checks.values()) else "pass"
+        body = {"status": worst, "version": version, "checks": checks}
+        return Response(
+            orjson.dumps(body),
+            content_type="application/health+json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    @blp.route("/metrics")
+    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.response(200, {"type": "string"}, content_type="text/plain")
+    def prometheus() -> Response:
+        """Get the metrics of all workers, in Prometheus' text format"""
+        return Response(
+            metrics.exposition(),
+            content_type=CONTENT_TYPE_LATEST,
+            headers={"Cache-Control": "no-store"},
+        )
+
+    @blp.route("/api/configuration")
+    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.response(200, components.ref(answers.CONFIGURATION))
+    @blp.fails("NOT_MODIFIED", *UPSTREAM)
+    def configuration() -> Response:
+        """Get where pictures are, and what must be said of the source"""
+        answer = services.fan_out.one(services.tmdb.configuration())
+        images = answer.value["images"]
+        body = {
+            "images": {
+                "base_url": images["secure_base_url"],
+                "poster_sizes": images["poster_sizes"],
+                "backdrop_sizes": images["backdrop_sizes"],
+                "profile_sizes": images["profile_sizes"],
+            },
+            "tmdb": "live" if services.tmdb_is_live else "stub",
+            "attribution": NOTICE,
+        }
+        return encode.read(replace(answer, value=body))
+
+    return blp

@@ -1,0 +1,1 @@
+"""The contract: input schemas (marshmallow) and documented answers (shapes)."""

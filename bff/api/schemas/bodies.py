@@ -1,0 +1,89 @@
+"""Bodies of writes. Unknown fields are refused."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from bff.api.schemas.queries import MOST_ID
+
+
+def printable(value: str) -> None:
+    """Refuse control characters and lone surrogates, which no database and no page can show."""
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
+        raise ValidationError("Must not hold control characters.")
+
+
+def _movie_id() -> Any:
+    return fields.Integer(
+        required=True,
+        strict=True,
+        validate=validate.Range(1, MOST_ID),
+        metadata={"description": "TMDB's number of the film.", "example": 550},
+    )
+
+
+def _title() -> Any:
+    return fields.String(
+        validate=[validate.Length(1, 500), printable],
+        metadata={"description": "Title; TMDB's where left out.", "example": "Fight Club"},
+    )
+
+
+def _poster() -> Any:
+    return fields.String(
+        allow_none=True,
+        validate=[validate.Length(1, 200), validate.Regexp(r"/[\x21-\x7e]*\Z")],
+        metadata={
+            "description": "Path of the poster; TMDB's where left out.",
+            "example": "/pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg",
+        },
+    )
+
+
+class _Body(Schema):
+    class Meta:
+        """Refuse what is not known."""
+
+        unknown = RAISE
+
+
+class WatchlistChangeSchema(_Body):
+    """What may be set on a film of the watchlist."""
+
+    title = _title()
+    poster_path = _poster()
+
+
+class WatchlistEntrySchema(WatchlistChangeSchema):
+    """A film for the watchlist."""
+
+    movie_id = _movie_id()
+
+
+class FavoriteChangeSchema(WatchlistChangeSchema):
+    """What may be set on a favourite."""
+
+    rating = fields.Integer(
+        strict=True,
+        validate=validate.Range(1, 5),
+        metadata={"description": "Stars, 1 to 5.", "example": 5},
+    )
+
+
+class FavoriteEntrySchema(FavoriteChangeSchema):
+    """A film for the favourites."""
+
+    movie_id = _movie_id()
+
+
+class ProgressSchema(_Body):
+    """How much of a film was watched."""
+
+    progress = fields.Float(
+        required=True,
+        validate=validate.Range(0, 1),
+        metadata={"description": "Share that was watched, 0 to 1.", "example": 0.4},
+    )

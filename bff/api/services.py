@@ -1,0 +1,66 @@
+"""What the views work with; built once by the composition root and handed to each blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bff.api.identity import Identity
+from bff.fan_out import FanOut
+from bff.model import Call
+from bff.ports import Json, Params, TmdbReads, UserReads
+from bff.reads import Read
+
+
+class Tmdb(TmdbReads, Protocol):
+    """What the views need of the TMDB client."""
+
+    def read(
+        self, row: Read, path: Mapping[str, object] | None = None, params: Params | None = None
+    ) -> Call[Json]:
+        """Plan any read of the table."""
+
+    def movie(self, movie_id: int) -> Call[Json]:
+        """Plan a film's details."""
+
+    def configuration(self) -> Call[Json]:
+        """Plan TMDB's configuration of images."""
+
+
+class Users(UserReads, Protocol):
+    """What the views need of the user-service client."""
+
+    def collection(self, name: str, user: str) -> Call[Json]:
+        """Plan one collection by its name."""
+
+    def add(self, name: str, user: str, item: Mapping[str, Any], key: str) -> Call[Any]:
+        """Plan to add an item that is not there yet."""
+
+    def put(
+        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], key: str
+    ) -> Call[Any]:
+        """Plan to set or change an item."""
+
+    def remove(self, name: str, user: str, movie_id: int, key: str) -> Call[Any]:
+        """Plan to remove an item."""
+
+
+class Upstream(Protocol):
+    """What readiness tells about an upstream."""
+
+    def health(self) -> Json:
+        """Return its breaker states, calls in flight and last success."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of the house that the views use. Thread-safe, all of them."""
+
+    fan_out: FanOut
+    tmdb: Tmdb
+    users: Users
+    identity: Identity
+    upstreams: Mapping[str, Upstream]
+    tmdb_is_live: bool
+    image_base_url: str

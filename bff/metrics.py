@@ -1,0 +1,39 @@
+"""What Prometheus is told. Over several workers where PROMETHEUS_MULTIPROC_DIR is set.
+
+The variable is read by prometheus_client when it is first imported;
+`gunicorn.conf.py` sets it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+
+REQUESTS = Counter("bff_requests", "Requests by route and status", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "bff_request_seconds",
+    "Time from arrival to answer",
+    ["route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+)
+UPSTREAM_CALLS = Counter(
+    "bff_upstream_calls", "Calls that went out, by outcome", ["upstream", "operation", "outcome"]
+)
+UPSTREAM_SECONDS = Histogram(
+    "bff_upstream_seconds",
+    "Time of calls that went out",
+    ["upstream"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+)
+CACHE = Counter("bff_cache", "Look-ups in the cache of TMDB's answers", ["result"])
+SECTIONS = Counter("bff_sections", "Sections of pages by status", ["section", "status"])
+
+
+def exposition() -> bytes:
+    """Return all metrics, of all workers, in Prometheus' text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+    return generate_latest()

@@ -1,0 +1,82 @@
+"""Values that travel between the layers: the outcome of a call, and what a call is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Reason(StrEnum):
+    """Why an upstream could not say; the words stand in `sections` of every page."""
+
+    TIMEOUT = "timeout"
+    CIRCUIT_OPEN = "circuit_open"
+    SATURATED = "saturated"
+    UNREACHABLE = "unreachable"
+    RATE_LIMITED = "rate_limited"
+    UPSTREAM_ERROR = "upstream_error"
+    BAD_RESPONSE = "bad_response"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The upstream could not say. `retry_after_s`: whole seconds, or None where unknown."""
+
+    upstream: str
+    reason: Reason
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ok(Generic[T_co]):
+    """An answer.
+
+    `age_s` is the time since the upstream gave it, `fresh_s` how long it stays
+    fresh. `stale_because` says why an old answer is served in place of a new
+    one; None while the answer is good.
+    """
+
+    value: T_co
+    age_s: float = 0.0
+    fresh_s: float = 0.0
+    stale_because: Failed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The upstream answered that there is no such thing: an answer, not a failure."""
+
+    upstream: str
+    what: str
+
+
+Outcome = Ok[T] | Failed | Missing
+
+
+class Call(Protocol[T_co]):
+    """A call that is planned and not yet made.
+
+    Calling it may block on I/O and raises `bff.errors.UpstreamError` or
+    `bff.errors.NotFound`. `peek` never blocks: it answers from memory or not
+    at all, which saves the hand-over to a thread.
+    """
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream that is asked."""
+
+    def peek(self) -> Ok[T_co] | None:
+        """Return what is known already, or None."""
+
+    def __call__(self) -> Ok[T_co]:
+        """Ask the upstream."""
+
+
+Plan = dict[str, Call[Any]]
+Outcomes = dict[str, Outcome[Any]]
+Run = Callable[[Plan], Outcomes]

@@ -1,0 +1,56 @@
+"""The film page: details, people, reviews and related films, with the user's data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bff.model import Outcome, Outcomes, Plan
+from bff.pages.marks import Marks, by_movie
+from bff.pages.sections import optional, required, sections
+from bff.ports import Params, TmdbReads, UserReads
+
+Json = dict[str, Any]
+BLOCKS = ("credits", "reviews", "similar", "recommendations")
+
+
+def plan(tmdb: TmdbReads, users: UserReads, user: str, movie_id: int, params: Params) -> Plan:
+    """Name the calls of the film page; one of them goes to TMDB."""
+    return {
+        "movie": tmdb.enriched(movie_id, params),
+        "favorites": users.favorites(user),
+        "watchlist": users.watchlist(user),
+        "history": users.history(user),
+    }
+
+
+def assemble(outcomes: Outcomes) -> Json:
+    """Return the film page; raise where the film is missing."""
+    film = required(outcomes["movie"])
+    credits, reviews = film["credits"], film["reviews"]  # noqa: A001 - TMDB's own word
+    details = {name: value for name, value in film.items() if name not in BLOCKS}
+    return {
+        **details,
+        "user_data": _user_data(film["id"], outcomes),
+        "cast": credits and credits["cast"],
+        "crew": credits and credits["crew"],
+        "reviews_count": reviews and reviews["total_results"],
+        "similar_movies": film["similar"] and film["similar"]["results"],
+        "recommended_movies": film["recommendations"] and film["recommendations"]["results"],
+        "sections": sections(outcomes),
+    }
+
+
+def _user_data(movie_id: int, outcomes: Outcomes) -> Json:
+    marks = Marks.of(outcomes["favorites"], outcomes["watchlist"])
+    return {
+        **marks.on(movie_id),
+        "watched_date": _field(outcomes["history"], movie_id, "watched_date"),
+        "progress": _field(outcomes["history"], movie_id, "progress"),
+        "added_to_favorites_date": (marks.favorites or {}).get(movie_id, {}).get("added_date"),
+        "added_to_watchlist_date": (marks.watchlist or {}).get(movie_id, {}).get("added_date"),
+    }
+
+
+def _field(history: Outcome[Json], movie_id: int, name: str) -> Any:
+    known = optional(history)
+    return None if known is None else by_movie(known["history"]).get(movie_id, {}).get(name)

@@ -1,0 +1,1 @@
+"""Everything that leaves the process: the only room that knows HTTP clients and breakers."""

@@ -1,0 +1,256 @@
+"""The way out to one upstream: bulkhead, retry budget, probe gate, breaker, timeout, socket.
+
+Every call to the upstream passes here, and every way it can fail leaves here
+as one of the errors of `bff.errors`.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import requests
+from urllib3.exceptions import IncompleteRead, ReadTimeoutError
+
+from bff import context
+from bff.context import Timing
+from bff.errors import (
+    BadResponse,
+    RateLimited,
+    Saturated,
+    Unreachable,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from bff.upstream import session
+from bff.upstream.breaker import Breaker, BreakerPolicy
+from bff.upstream.retry import RetryBudget
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MOST_BYTES = 8 * 1024 * 1024  # of one answer; TMDB's largest real ones have 340 kB
+RETRYABLE_STATUS = (502, 503, 504)
+RETRY_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How one upstream is treated. `breaker` None: no circuit breaker."""
+
+    name: str
+    timeout_s: float
+    slots: int
+    breaker: BreakerPolicy | None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer below 500, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Bulkhead:
+    """At most `slots` calls to one upstream at once; one more is refused, it never queues."""
+
+    def __init__(self, upstream: str, slots: int) -> None:
+        self.slots = slots
+        self.in_flight = 0
+        self._upstream = upstream
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold a slot for the block, or raise `Saturated`."""
+        with self._lock:
+            if self.in_flight >= self.slots:
+                raise Saturated(self._upstream, retry_after_s=1)
+            self.in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.in_flight -= 1
+
+
+class Guard:
+    """Sends requests to one upstream. Thread-safe; lives as long as the app."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._session = session.build(policy.slots)
+        self.bulkhead = Bulkhead(policy.name, policy.slots)
+        self._budget = RetryBudget()
+        self._breakers: dict[str, Breaker] = {}
+        self._lock = threading.Lock()
+        self.last_success: datetime | None = None
+
+    def breakers(self) -> list[Breaker]:
+        """Return the circuits, one for each class of operation that was called."""
+        return list(self._breakers.values())
+
+    def health(self) -> dict[str, Any]:
+        """Return what readiness tells: circuits, last success and calls in flight."""
+        circuits = {breaker.name.split(".")[1]: breaker.state for breaker in self.breakers()}
+        well = all(state == "closed" for state in circuits.values())
+        moment = self.last_success
+        return {
+            "status": "pass" if well else "warn",
+            "circuits": circuits,
+            "last_success": moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "in_flight": self.bulkhead.in_flight,
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(
+        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
+    ) -> T:
+        """Send `request`, and return what `read` makes of the answer.
+
+        `read` sees answers below 500 only and raises `BadResponse` where one
+        is not what was asked for. A GET may be sent twice, anything else never.
+        Raises `UpstreamError`.
+        """
+        with self.bulkhead.slot():
+            return self._send_again(operation, request, read)
+
+    def _send_again(
+        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
+    ) -> T:
+        self._budget.call()
+        try:
+            return self._attempt(operation, request, read)
+        except (Unreachable, UpstreamFailed) as error:
+            pause_s = random.uniform(0, RETRY_PAUSE_S)  # full jitter
+            if (
+                request.method != "GET"
+                or error.retry_after_s is not None
+                or context.current().deadline.left_s() <= pause_s
+                or not self._budget.retry()
+            ):
+                raise
+            time.sleep(pause_s)
+            return self._attempt(operation, request, read)
+
+    def _attempt(
+        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
+    ) -> T:
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            with self._calling(operation):
+                reply = self._exchange(request)
+                value = read(reply) if reply.status < 400 else None
+            self.last_success = datetime.now(UTC)
+            if reply.status >= 400:
+                # An answer that concerns the request, not the upstream's health: it is
+                # looked at outside the breaker.
+                value = self._refused(reply, read)
+        except Exception as error:
+            outcome = error.reason.value if isinstance(error, UpstreamError) else "refused"
+            raise
+        else:
+            return value  # type: ignore[return-value]
+        finally:
+            self._note(operation, outcome, (time.monotonic() - started) * 1000)
+
+    def _refused(self, reply: Reply, read: Callable[[Reply], T]) -> T:
+        if reply.status == 429:
+            raise RateLimited(self.policy.name, retry_after_s=_retry_after_s(reply.headers) or 1)
+        if reply.status in (401, 403):
+            raise UpstreamFailed(self.policy.name, "credential refused")
+        return read(reply)
+
+    def _calling(self, operation: str) -> Any:
+        if self.policy.breaker is None:
+            return nullcontext()
+        breaker = self._breakers.get(operation)
+        if breaker is None:
+            with self._lock:
+                breaker = self._breakers.setdefault(
+                    operation, Breaker(self.policy.name, operation, self.policy.breaker)
+                )
+        return breaker.calling()
+
+    def _exchange(self, request: requests.PreparedRequest) -> Reply:
+        """Send and read to the end, inside the deadline; translate what goes wrong."""
+        name = self.policy.name
+        timeout_s = min(self.policy.timeout_s, context.current().deadline.left_s())
+        if timeout_s <= 0:
+            raise UpstreamTimeout(name, "no time left")
+        try:
+            with self._session.send(
+                request, stream=True, timeout=timeout_s, allow_redirects=False, proxies={}
+            ) as response:
+                body = self._body(response)
+        except requests.Timeout as error:
+            raise UpstreamTimeout(name) from error
+        except (requests.exceptions.ContentDecodingError, requests.exceptions.InvalidHeader) as e:
+            raise BadResponse(name, "cannot be decoded") from e
+        except requests.RequestException as error:
+            raise self._broken(error) from error
+        if response.status_code >= 500:
+            raise UpstreamFailed(
+                name, f"status {response.status_code}", _retry_after_s(response.headers)
+            )
+        return Reply(response.status_code, response.headers, body)
+
+    def _body(self, response: requests.Response) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        for part in response.iter_content(65_536):
+            parts.append(part)
+            size += len(part)
+            if size > MOST_BYTES:
+                raise BadResponse(self.policy.name, "too large")
+        return b"".join(parts)
+
+    def _broken(self, error: requests.RequestException) -> UpstreamError:
+        cause: Any = error.args[0] if error.args else None
+        if isinstance(cause, ReadTimeoutError):
+            return UpstreamTimeout(self.policy.name)
+        if isinstance(cause, Exception) and any(
+            isinstance(part, IncompleteRead) for part in cause.args
+        ):
+            return BadResponse(self.policy.name, "ends too early")
+        return Unreachable(self.policy.name)
+
+    def _note(self, operation: str, outcome: str, duration_ms: float) -> None:
+        name = self.policy.name
+        context.current().timings.append(Timing(name, operation, outcome, duration_ms))
+        level = logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING
+        if log.isEnabledFor(level):
+            log.log(
+                level,
+                "upstream.call upstream=%s operation=%s outcome=%s duration_ms=%.1f",
+                *(name, operation, outcome, duration_ms),
+            )
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; None where unclear."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), 86_400))
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, min((moment - datetime.now(UTC)).total_seconds(), 86_400))

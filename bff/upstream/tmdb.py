@@ -1,0 +1,194 @@
+"""The TMDB client: every read of the table `bff.reads`, through cache and guard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import requests
+
+from bff import context, reads
+from bff.errors import BadResponse, NotFound
+from bff.model import Call, Ok
+from bff.reads import Read
+from bff.shapes import Malformed, Record
+from bff.upstream.cache import Cache, Request
+from bff.upstream.guard import Guard, Reply
+
+NAME = "tmdb"
+Params = Mapping[str, str]
+
+
+def decode(shape: Record, upstream: str, body: bytes) -> dict[str, Any]:
+    """Read a body as `shape`; raise `BadResponse` where it is something else."""
+    try:
+        value = shape.read(orjson.loads(body))
+    except (orjson.JSONDecodeError, Malformed) as error:
+        raise BadResponse(upstream, f"not a {shape.name}") from error
+    if value is None:
+        raise BadResponse(upstream, f"not a {shape.name}")
+    return value
+
+
+@dataclass(frozen=True)
+class Credential:
+    """TMDB's key or token; the token wins. Sent with each call, part of no cache key."""
+
+    api_key: str = ""
+    read_token: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that carry the token."""
+        return {"Authorization": f"Bearer {self.read_token}"} if self.read_token else {}
+
+    def query(self) -> dict[str, str]:
+        """Return the query parameters that carry the key."""
+        return {"api_key": self.api_key} if self.api_key and not self.read_token else {}
+
+    def __repr__(self) -> str:
+        """Hide the values."""
+        return "Credential(...)"
+
+
+@dataclass(frozen=True)
+class _CachedCall:
+    """A read through the cache."""
+
+    cache: Cache
+    request: Request[dict[str, Any]]
+    upstream: str = NAME
+
+    def peek(self) -> Ok[dict[str, Any]] | None:
+        return self.cache.peek(self.request)
+
+    def __call__(self) -> Ok[dict[str, Any]]:
+        return self.cache.fetch(self.request)
+
+
+@dataclass(frozen=True)
+class _DirectCall:
+    """A read while the cache is switched off."""
+
+    request: Request[dict[str, Any]]
+    upstream: str = NAME
+
+    def peek(self) -> None:
+        return None
+
+    def __call__(self) -> Ok[dict[str, Any]]:
+        body, _ = self.request.load()
+        return Ok(self.request.decode(body))
+
+
+class TmdbClient:
+    """Plans calls to TMDB. Thread-safe; lives as long as the app.
+
+    `ttl_s` is the time that a list stays fresh; each row of the table has its
+    multiple of it. Without a `cache` every call goes out.
+    """
+
+    def __init__(
+        self, base_url: str, credential: Credential, guard: Guard, cache: Cache | None, ttl_s: int
+    ) -> None:
+        self.guard, self.cache = guard, cache
+        self._base_url, self._credential, self._ttl_s = base_url, credential, ttl_s
+
+    def read(
+        self, row: Read, path: Mapping[str, object] | None = None, params: Params | None = None
+    ) -> Call[dict[str, Any]]:
+        """Plan a read of the table; `path` fills the braces of its path."""
+        known = dict(params or {})
+        if not row.region:
+            known.pop("region", None)  # TMDB's answer does not depend on it
+        if row.name == "images":
+            # A language filters pictures as well; those without text are always wanted.
+            spoken = known.get("language", "en").split("-")[0]
+            known["include_image_language"] = f"{spoken},null"
+        if row.append:
+            known["append_to_response"] = ",".join(row.append)
+        target = row.path.format(**(path or {}))
+        query = urlencode(sorted(known.items()))
+        request = Request(
+            key=f"{row.name} {target}?{query}",
+            upstream=NAME,
+            operation=row.name,
+            what=_what(path),
+            load=lambda: self._load(row, target, known, _what(path)),
+            decode=lambda body: decode(row.shape, NAME, body),
+        )
+        if self.cache is None:
+            return _DirectCall(request)
+        return _CachedCall(self.cache, request)
+
+    def popular(self, params: Params) -> Call[dict[str, Any]]:
+        """Plan the popular films."""
+        return self.read(reads.POPULAR, params=params)
+
+    def trending(self, params: Params) -> Call[dict[str, Any]]:
+        """Plan the films that trend this week."""
+        return self.read(reads.TRENDING, {"window": "week"}, params)
+
+    def search(self, params: Params) -> Call[dict[str, Any]]:
+        """Plan a search for films; `params` has the `query`."""
+        return self.read(reads.SEARCH_MOVIES, params=params)
+
+    def movie(self, movie_id: int) -> Call[dict[str, Any]]:
+        """Plan a film's details."""
+        return self.read(reads.MOVIE, {"movie_id": movie_id})
+
+    def enriched(self, movie_id: int, params: Params) -> Call[dict[str, Any]]:
+        """Plan a film's details with credits, reviews, similar and recommended films."""
+        return self.read(reads.ENRICHED, {"movie_id": movie_id}, params)
+
+    def recommendations(self, movie_id: int, params: Params) -> Call[dict[str, Any]]:
+        """Plan the films that TMDB recommends to those who liked this one."""
+        return self.read(reads.RECOMMENDATIONS, {"movie_id": movie_id}, params)
+
+    def configuration(self) -> Call[dict[str, Any]]:
+        """Plan TMDB's configuration of images."""
+        return self.read(reads.CONFIGURATION)
+
+    def _load(self, row: Read, target: str, known: Params, what: str) -> tuple[bytes, float]:
+        ttl_s = float(self._ttl_s * row.ttl)
+
+        def checked(reply: Reply) -> tuple[bytes, float]:
+            if reply.status == 404:
+                raise NotFound(NAME, what)
+            if reply.status != 200:
+                raise BadResponse(NAME, f"status {reply.status}")
+            decode(row.shape, NAME, reply.body)  # garbage counts against the upstream
+            return reply.body, min(ttl_s, _max_age_s(reply.headers, ttl_s))
+
+        request = requests.PreparedRequest()
+        request.prepare(
+            method="GET",
+            url=f"{self._base_url}{target}",
+            params={**known, **self._credential.query()},
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "X-Request-ID": context.current().request_id,
+                **self._credential.headers(),
+            },
+        )
+        return self.guard.send(row.operation, request, checked)
+
+
+def _what(path: Mapping[str, object] | None) -> str:
+    parts = [f"{name.removesuffix('_id')} {value}" for name, value in (path or {}).items()]
+    return " ".join(parts).replace("movie", "film") or "answer"
+
+
+_MAX_AGE = re.compile(r"max-age=(\d{1,9})", re.ASCII)
+# TMDB counts max-age down to 0 on its own caches; an answer of ours lives this long at least,
+# or a popular list would be asked for on every request in its last seconds.
+LEAST_TTL_S = 30.0
+
+
+def _max_age_s(headers: Mapping[str, str], otherwise: float) -> float:
+    found = _MAX_AGE.search(headers.get("Cache-Control", ""))
+    return max(LEAST_TTL_S, float(found[1])) if found else otherwise

@@ -1,0 +1,181 @@
+"""The user-service client: a user's favourites, watchlist and history.
+
+User data never enters a cache that is shared, because a key that forgets the
+user would show one user's data to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import requests
+
+from bff import context, library_shapes
+from bff.errors import BadResponse, NotFound, Rejected
+from bff.model import Call, Ok
+from bff.shapes import Malformed, Record
+from bff.upstream.guard import Guard, Reply
+from bff.upstream.tmdb import decode
+
+NAME = "users"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One of a user's collections: its path, and the keys and shapes of its answers."""
+
+    name: str
+    item_key: str
+    shape: Record
+    item: Record
+
+
+FAVORITES = Collection("favorites", "favorite", library_shapes.FAVORITES, library_shapes.FAVORITE)
+WATCHLIST = Collection(
+    "watchlist", "watchlist_item", library_shapes.WATCHLIST, library_shapes.WATCHLIST_ITEM
+)
+HISTORY = Collection("history", "history_item", library_shapes.HISTORY, library_shapes.HISTORY_ITEM)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The result of a write: the item as it is now (or was), and whether it was made."""
+
+    item: dict[str, Any]
+    created: bool
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that always goes out."""
+
+    send: Callable[[], Any]
+    upstream: str = NAME
+
+    def peek(self) -> None:
+        return None
+
+    def __call__(self) -> Ok[Any]:
+        return Ok(self.send())
+
+
+class UserClient:
+    """Plans calls to the user service. Thread-safe; lives as long as the app."""
+
+    def __init__(self, base_url: str, token: str, guard: Guard) -> None:
+        self.guard = guard
+        self._base_url, self._token = base_url, token
+
+    def favorites(self, user: str) -> Call[dict[str, Any]]:
+        """Plan the user's favourites: {favorites, total}."""
+        return self._list(FAVORITES, user)
+
+    def watchlist(self, user: str) -> Call[dict[str, Any]]:
+        """Plan the user's watchlist: {watchlist, total}."""
+        return self._list(WATCHLIST, user)
+
+    def history(self, user: str) -> Call[dict[str, Any]]:
+        """Plan the user's history: {history, total}."""
+        return self._list(HISTORY, user)
+
+    def collection(self, name: str, user: str) -> Call[dict[str, Any]]:
+        """Plan one collection by its name."""
+        return self._list(COLLECTIONS[name], user)
+
+    def add(self, name: str, user: str, item: Mapping[str, Any], key: str) -> Call[Written]:
+        """Plan to add an item that is not there yet; `Rejected` (409) if it is."""
+        kind = COLLECTIONS[name]
+        return _Call(lambda: self._write(kind, "POST", "", user, item, key))
+
+    def put(
+        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], key: str
+    ) -> Call[Written]:
+        """Plan to set or change an item."""
+        kind = COLLECTIONS[name]
+        return _Call(lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, key))
+
+    def remove(self, name: str, user: str, movie_id: int, key: str) -> Call[Written]:
+        """Plan to remove an item; `NotFound` if it is not there."""
+        kind = COLLECTIONS[name]
+        return _Call(lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, key))
+
+    def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
+        def read(reply: Reply) -> dict[str, Any]:
+            if reply.status != 200:
+                raise BadResponse(NAME, f"status {reply.status}")
+            return decode(kind.shape, NAME, reply.body)
+
+        return _Call(
+            lambda: self.guard.send(
+                kind.name, self._request("GET", f"/{kind.name}", user, None, {}), read
+            )
+        )
+
+    def _write(
+        self,
+        kind: Collection,
+        method: str,
+        path: str,
+        user: str,
+        item: Mapping[str, Any] | None,
+        key: str,
+    ) -> Written:
+        # One key per intended write: the user service acts once, whoever sends it again.
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        request = self._request(method, f"/{kind.name}{path}", user, item, headers)
+        return self.guard.send(kind.name, request, lambda reply: _written(kind, reply))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        user: str,
+        item: Mapping[str, Any] | None,
+        more: dict[str, str],
+    ) -> requests.PreparedRequest:
+        headers = {
+            "Accept": "application/json",
+            "X-User-Id": user,
+            "X-Request-ID": context.current().request_id,
+            **more,
+        }
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        body = None
+        if item is not None:
+            headers["Content-Type"] = "application/json"
+            body = orjson.dumps(item)
+        request = requests.PreparedRequest()
+        request.prepare(method=method, url=self._base_url + path, headers=headers, data=body)
+        return request
+
+
+COLLECTIONS = {kind.name: kind for kind in (FAVORITES, WATCHLIST, HISTORY)}
+
+
+def _written(kind: Collection, reply: Reply) -> Written:
+    if reply.status == 404:
+        raise NotFound(NAME, kind.item_key.replace("_", " "))
+    try:
+        answer = orjson.loads(reply.body)
+    except orjson.JSONDecodeError as error:
+        raise BadResponse(NAME, "not JSON") from error
+    if not isinstance(answer, dict):
+        raise BadResponse(NAME, "not an object")
+    if reply.status in (409, 422):
+        detail = answer.get("detail")
+        raise Rejected(NAME, reply.status, detail if isinstance(detail, str) else "refused")
+    if reply.status not in (200, 201):
+        raise BadResponse(NAME, f"status {reply.status}")
+    raw = answer.get(kind.item_key) or answer.get("removed")
+    try:
+        item = kind.item.read(raw)
+    except Malformed as error:
+        raise BadResponse(NAME, f"not a {kind.item.name}") from error
+    if item is None:
+        raise BadResponse(NAME, f"not a {kind.item.name}")
+    return Written(item, reply.status == 201)
