@@ -13,7 +13,7 @@ from user_stub import schemas as s
 from user_stub.context import user_id
 from user_stub.lists import Item, Lists
 from user_stub.models import Favorite, HistoryItem, WatchlistItem
-from user_stub.operation import JsonBlueprint, operation
+from user_stub.operation import KEY_PATTERN, JsonBlueprint, operation
 from user_stub.problems import Invalid, problem
 from user_stub.store import Change, Outcome, RequestKey, Store
 from user_stub.version import VERSION
@@ -21,7 +21,7 @@ from user_stub.version import VERSION
 health = JsonBlueprint("health", __name__, description="State of the service")
 lists = JsonBlueprint("lists", __name__, description="Favourites, watchlist and history")
 
-IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+IDEMPOTENCY_KEY = re.compile(KEY_PATTERN)
 MOVIE_ID = re.compile(r"[1-9][0-9]{0,9}")
 
 Body = dict[str, Any]

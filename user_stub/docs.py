@@ -22,6 +22,9 @@ class DocumentedApi(Api):  # type: ignore[misc]
     def _register_error_handlers(self) -> None:
         """Leave the errors to `user_stub.problems`."""
 
+    def _register_responses(self) -> None:
+        """Leave out the responses by name: each operation documents its own."""
+
 
 def register_docs(app: Flask, *, with_token: bool) -> Api:
     """Serve `/openapi.json` and `/docs`; return the API that blueprints register with."""

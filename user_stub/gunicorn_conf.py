@@ -2,7 +2,13 @@
 
 from config import UserServiceConfig
 
-bind = f"0.0.0.0:{UserServiceConfig.from_env().port}"
+_config = UserServiceConfig.from_env()
+
+# Without a token anybody who reaches the port may read and write everything, so it is this
+# machine's only; `-b` on the command line says otherwise.
+bind = f"{'0.0.0.0' if _config.token else '127.0.0.1'}:{_config.port}"  # noqa: S104
+loglevel = _config.log_level.lower()
+proc_name = "user-service"
 worker_class = "gthread"
 # One worker by default, so that `/__calls` and `/__faults` concern the whole service; the
 # database work is short. Several workers are right too (`--workers`), each with its own counts.

@@ -18,6 +18,9 @@ from user_stub.schemas import LARGEST_MOVIE_ID, ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+# Printable ASCII; spaces at the ends would not survive HTTP.
+KEY_PATTERN = "[!-~]([ -~]{0,253}[!-~])?"
+
 USER = {
     "in": "header",
     "name": "X-User-Id",
@@ -37,7 +40,7 @@ KEY = {
     "name": "Idempotency-Key",
     "required": False,
     "description": "Makes a repeated request act once; kept for 24 hours, per user.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
 }
 MOVIE_ID = {
     "in": "path",

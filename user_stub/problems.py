@@ -109,6 +109,8 @@ def _http_error(error: HTTPException) -> Response:
         for name, value in error.get_headers()
         if name.lower() not in ("content-type", "content-length")
     }
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     details = {
         404: "there is nothing at this address",
         405: "this address does not know the method",

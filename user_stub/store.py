@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -101,6 +101,17 @@ class Store:
     def close(self) -> None:
         """Close idle connections."""
         self._database.close()
+
+    @property
+    def in_flight(self) -> int:
+        """The number of requests with a key that are being worked on in this process."""
+        return len(self._in_flight)
+
+    def count_keys(self) -> int:
+        """Return the number of idempotency keys that are kept."""
+        self._prepare()
+        with self._database.reading() as session:
+            return session.scalar(select(func.count()).select_from(IdempotencyRecord)) or 0
 
     def read(self, user_id: str, query: Callable[[Lists], Read]) -> tuple[Read, int]:
         """Return what `query` reads and the revision that it belongs to, from one snapshot."""

@@ -1,0 +1,161 @@
+"""The user service in the process (a database file per test) and as real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from config import UserServiceConfig
+from user_stub import create_app
+
+ROOT = Path(__file__).resolve().parents[2]
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """The address of a new SQLite file."""
+    return f"sqlite:///{tmp_path / 'users.sqlite'}"
+
+
+@pytest.fixture
+def make_app(database_url: str) -> Iterator[MakeApp]:
+    """Build apps over the test's database; their connections are closed at the end."""
+    apps: list[Flask] = []
+
+    def make(*, busy_timeout_s: float = 3.0, **settings: Any) -> Flask:
+        values: dict[str, Any] = {
+            "port": 3001,
+            "token": "",
+            "database_url": database_url,
+            "fault_profile": "",
+            "log_level": "INFO",
+            **settings,
+        }
+        app = create_app(UserServiceConfig(**values), busy_timeout_s=busy_timeout_s)
+        apps.append(app)
+        return app
+
+    yield make
+    for app in apps:
+        app.extensions["store"].close()
+
+
+@pytest.fixture(scope="session")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, Path]]:
+    """One app for all tests that need no settings of their own: building it is the slow part."""
+    folder = tmp_path_factory.mktemp("shared")
+    path = folder / "users.sqlite"
+    config = UserServiceConfig(3001, "", f"sqlite:///{path}", "", "INFO")
+    app = create_app(config)
+    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(folder / "new")) as copy:
+        new.backup(copy)
+    yield app, path
+    app.extensions["store"].close()
+
+
+@pytest.fixture
+def app(shared_app: tuple[Flask, Path]) -> Flask:
+    """The service over a database that is as new."""
+    shared, path = shared_app
+    with closing(sqlite3.connect(path.parent / "new")) as new, closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA synchronous=OFF")
+        new.backup(db)
+    return shared
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client of the service."""
+    return app.test_client()
+
+
+class Service:
+    """The service under gunicorn; `start` it again after `kill` on the same port and file."""
+
+    def __init__(self, database_url: str, log: Path, *options: str, **settings: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._log = log
+        self._options = options
+        self._settings = {"DATABASE_URL": database_url, "ENV_FILE": os.devnull, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until the service answers."""
+        command = [sys.executable, "-m", "gunicorn", "-c", "user_stub/gunicorn_conf.py"]
+        command += [*self._options, "user_stub.wsgi:app"]
+        environment = {**os.environ, **self._settings, "USER_SERVICE_PORT": str(self.port)}
+        with self._log.open("ab") as log:
+            # A group of its own, so that kill reaches the workers too.
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stderr=log, start_new_session=True
+            )
+        until = time.monotonic() + 20
+        while True:
+            try:
+                if self.call("GET", "/health").status == 200:
+                    return
+            except OSError:
+                pass
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < until, self._log.read_text()
+            time.sleep(0.05)
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signal master and workers and wait for the end."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        os.killpg(process.pid, number)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def call(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> HTTPResponse:
+        """Send one request on a connection of its own; the body has been read into `answer`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            named["Content-Type"] = "application/json"
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=15)) as connection:
+            connection.request(method, path, body=body, headers=named)
+            response = connection.getresponse()
+            response.answer = response.read()  # type: ignore[attr-defined]
+            return response
+
+
+@pytest.fixture
+def start_service(database_url: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services over the test's database; they end with the test."""
+    services: list[Service] = []
+
+    def start(*options: str, **settings: str) -> Service:
+        url = settings.pop("DATABASE_URL", database_url)
+        log = tmp_path / f"service-{len(services)}.log"
+        service = Service(url, log, *options, **settings)
+        services.append(service)
+        service.start()
+        return service
+
+    yield start
+    for service in services:
+        service.kill(signal.SIGTERM)
