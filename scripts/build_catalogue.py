@@ -12,6 +12,7 @@ keys are ordered and the gzip header has no time and no name. What is changed on
 
 - Facts that say nothing are left out (empty lists, zero budgets, an original title that equals the
   title); `tmdb_stub/catalogue.py` knows the defaults.
+- Stray blanks in titles and names are taken out.
 - A missing original language is taken from the only spoken language, else from the only country,
   else it is `en`: the films without one come from an American data set.
 - Popularity is brought to one scale. The facts were taken in different years, and what was taken
@@ -57,6 +58,11 @@ LANGUAGE_OF_COUNTRY = {
 }
 
 
+def tidy(text: str) -> str:
+    """Return the text with one blank between words and none around them."""
+    return " ".join(text.split())
+
+
 def original_language(fact: Fact) -> str:
     """Return the language of the film, guessed where the facts do not say."""
     if fact.get("original_language"):
@@ -87,7 +93,7 @@ def current_popularity(fact: Fact, newest: str) -> float:
 def cast_member(member: Fact) -> str | list[Any]:
     """Return a name, or id, name, character, picture and credit where all of them are known."""
     if "id" not in member:
-        return str(member["name"])
+        return tidy(member["name"])
     keys = ("id", "name", "character", "profile_path", "credit_id")
     return [member[key] for key in keys]
 
@@ -98,8 +104,8 @@ def row(fact: Fact, newest: str) -> Fact:
     cast = sorted(fact.get("cast") or [], key=lambda member: member["order"])
     values: Fact = {
         "id": fact["id"],
-        "title": fact["title"],
-        "original_title": fact.get("original_title"),
+        "title": tidy(fact["title"]),
+        "original_title": tidy(fact.get("original_title") or ""),
         "language": original_language(fact),
         "released": fact.get("release_date"),
         "genres": [genre["id"] for genre in fact.get("genres") or []],
@@ -121,9 +127,9 @@ def row(fact: Fact, newest: str) -> Fact:
         "spoken": [item["iso_639_1"] for item in fact.get("spoken_languages") or []],
         "collection": collection
         and [collection[key] for key in ("id", "name", "poster_path", "backdrop_path")],
-        "directors": fact.get("directors"),
+        "directors": [tidy(name) for name in fact.get("directors") or []],
         "cast": [cast_member(member) for member in cast],
-        "keywords": fact.get("keywords"),
+        "keywords": [tidy(word) for word in fact.get("keywords") or []],
     }
     if values["original_title"] == values["title"]:
         del values["original_title"]

@@ -8,7 +8,7 @@ from tmdb_stub.ask import Ask
 from tmdb_stub.catalogue import Film
 from tmdb_stub.ids import hex_id
 from tmdb_stub.providers import watch_providers
-from tmdb_stub.reference import country_name, language_names
+from tmdb_stub.reference import country_name, country_of_language, language_names
 from tmdb_stub.related import Related
 from tmdb_stub.reviews import reviews
 from tmdb_stub.shapes import Body, Shapes, is_english
@@ -48,9 +48,9 @@ class MovieBlocks:
         return self._blocks[name](film, ask)
 
     def _alternative_titles(self, film: Film, ask: Ask) -> Body:
-        country = film.countries[0] if film.countries else ""
+        country = _home(film)
         titles = []
-        if film.original_title != film.title and country and ask.country in ("", country):
+        if film.original_title != film.title and ask.country in ("", country):
             titles.append({"iso_3166_1": country, "title": film.original_title, "type": ""})
         return {"titles": titles}
 
@@ -118,21 +118,23 @@ class MovieBlocks:
             "release_date": f"{film.release_date}T00:00:00.000Z",
             "type": 3,
         }
-        country = film.countries[0] if film.countries else "US"
-        return {"results": [{"iso_3166_1": country, "release_dates": [entry]}]}
+        return {"results": [{"iso_3166_1": _home(film), "release_dates": [entry]}]}
 
     def _translations(self, film: Film, ask: Ask) -> Body:
         # The title stands in a translation only where it differs from the original one.
         entries = [_translation("en", "US", film, self._shapes.overview(film, "en"), film.title)]
         if film.original_language != "en":
-            country = film.countries[0] if film.countries else film.original_language.upper()
-            entries.append(_translation(film.original_language, country, film, "", ""))
+            entries.append(_translation(film.original_language, _home(film), film, "", ""))
         entries += [
             _translation(language, country, film, "", "")
             for language, country in (("de", "DE"), ("es", "ES"), ("fr", "FR"))
             if language != film.original_language
         ]
         return {"translations": entries}
+
+
+def _home(film: Film) -> str:
+    return film.countries[0] if film.countries else country_of_language(film.original_language)
 
 
 def _translation(language: str, country: str, film: Film, overview: str, title: str) -> Body:

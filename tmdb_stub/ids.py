@@ -35,4 +35,6 @@ def hex_id(*parts: object) -> str:
 
 def draw(*parts: object) -> int:
     """Return a number of 32 bits that depends on the parts alone; a choice that never changes."""
-    return zlib.crc32(":".join(str(part) for part in parts).encode())
+    text = ":".join(str(part) for part in parts)
+    # Not a checksum: its low bits follow the digits of an id too closely to look random.
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")

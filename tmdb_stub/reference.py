@@ -51,6 +51,36 @@ CERTIFICATIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+# Where the code of the country is not the one of the language (`cn` is TMDB's Cantonese).
+_COUNTRY_OF_LANGUAGE = {
+    "ar": "SA",
+    "bn": "BD",
+    "cn": "HK",
+    "cs": "CZ",
+    "da": "DK",
+    "el": "GR",
+    "en": "US",
+    "et": "EE",
+    "fa": "IR",
+    "ga": "IE",
+    "he": "IL",
+    "hi": "IN",
+    "ja": "JP",
+    "ka": "GE",
+    "ko": "KR",
+    "ml": "IN",
+    "sr": "RS",
+    "sv": "SE",
+    "ta": "IN",
+    "te": "IN",
+    "tl": "PH",
+    "uk": "UA",
+    "ur": "PK",
+    "vi": "VN",
+    "zh": "CN",
+}
+
+
 @cache
 def reference() -> dict[str, Any]:
     """Return the lists of `reference.json`; read once per process, not to be changed."""
@@ -71,6 +101,11 @@ def _languages() -> dict[str, tuple[str, str]]:
 def country_name(code: str) -> str:
     """Return the English name of an ISO 3166-1 code, or the code."""
     return _countries().get(code, code)
+
+
+def country_of_language(code: str) -> str:
+    """Return the country that TMDB usually names with a language, by a guess for rare ones."""
+    return _COUNTRY_OF_LANGUAGE.get(code, code.upper())
 
 
 def language_names(code: str) -> tuple[str, str]:
