@@ -35,7 +35,9 @@ def blueprint(stub: Stub) -> Blueprint:
     _add_lists(routes, stub)
     _add_details(routes, stub)
     for name in stub.blocks.names:
-        _add_block(routes, stub, name)
+        _add_block(routes, stub, name, name)
+    # The older name, which TMDB still answers and tmdbsimple still asks for.
+    _add_block(routes, stub, "similar_movies", "similar")
 
     @routes.get("/discover/movie")
     def discover_movie() -> Response:
@@ -114,7 +116,7 @@ def _add_details(routes: Blueprint, stub: Stub) -> None:
         return reply(body, DETAILS_AGE_S)
 
 
-def _add_block(routes: Blueprint, stub: Stub, name: str) -> None:
+def _add_block(routes: Blueprint, stub: Stub, path: str, name: str) -> None:
     def view(movie_id: str) -> Response:
         film = film_of(stub, movie_id)
         paged = name in _PAGED_BLOCKS
@@ -125,7 +127,7 @@ def _add_block(routes: Blueprint, stub: Stub, name: str) -> None:
 
     view.__doc__ = f"Answer the block `{name}` of a film."
     endpoint: Callable[[str], Response] = view
-    routes.add_url_rule(f"/movie/<movie_id>/{name}", name.replace("/", "_"), endpoint)
+    routes.add_url_rule(f"/movie/<movie_id>/{path}", path.replace("/", "_"), endpoint)
 
 
 def film_of(stub: Stub, movie_id: str) -> Film:
