@@ -54,6 +54,8 @@ class Lists:
             insert(kind)
             .values(**values)
             .on_conflict_do_nothing(index_elements=["user_id", "movie_id"])
+            # Without it, PostgreSQL's count is lost with the RETURNING that fetches the id.
+            .execution_options(preserve_rowcount=True)
         )
         if self._session.connection().execute(statement).rowcount == 0:
             return None

@@ -1,0 +1,255 @@
+"""The same service over PostgreSQL, which the test starts by itself."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+
+from user_stub.store import Store
+
+pytestmark = pytest.mark.e2e
+MakeApp = Callable[..., Flask]
+ACCOUNT = "postgres"
+
+
+class Server:
+    """A PostgreSQL server in a folder of its own."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        # The server refuses to run as root; the Debian package brings an account for it.
+        self._user = {"user": ACCOUNT} if os.geteuid() == 0 else {}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        if self._user:
+            shutil.chown(folder, ACCOUNT)
+        command = [programs / "initdb", "-D", folder / "data", "-U", ACCOUNT]
+        command += ["-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, **self._user)
+
+    def start(self) -> None:
+        """Start and wait until the server lets clients in."""
+        command = [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
+        command += ["-k", self._folder, "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self._folder, **self._user
+            )
+        until = time.monotonic() + 20
+        while True:
+            try:
+                psycopg.connect(self.address("postgres")).close()
+            except psycopg.OperationalError:
+                assert time.monotonic() < until, (self._folder / "log").read_text()
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Break off all connections and end."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(20)
+
+    def address(self, database: str) -> str:
+        """Return the address of a database for psycopg."""
+        return f"postgresql://{ACCOUNT}@127.0.0.1:{self.port}/{database}"
+
+
+def programs() -> Path | None:
+    """Return the folder of the server's programs; Debian keeps it out of the PATH."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    found += [path for path in [shutil.which("initdb")] if path]
+    return Path(found[0]).parent if found else None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A running server; the tests are skipped where PostgreSQL is not installed."""
+    where = programs()
+    if where is None:
+        pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="user-service-pg-"))
+    try:
+        running = Server(where, folder)
+        running.start()
+        yield running
+        running.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database_url(server: Server, request: pytest.FixtureRequest) -> str:
+    """The address of a new database."""
+    name = f"t{abs(hash(request.node.name))}"
+    with closing(psycopg.connect(server.address("postgres"), autocommit=True)) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.address(name).replace("postgresql:", "postgresql+psycopg:")
+
+
+def in_parallel(count: int, call: Callable[[int], object]) -> list[object]:
+    """Run `call` side by side, started together; return the results."""
+    together = threading.Barrier(count)
+    results: list[object] = []
+
+    def run(number: int) -> None:
+        together.wait()
+        results.append(call(number))
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return results
+
+
+def test_lists_on_postgresql_answer_as_on_sqlite(make_app: MakeApp) -> None:
+    """Add, change, read, remove, reset and clear with the same answers."""
+    client = make_app().test_client()
+    film = {"movie_id": 1, "title": "Amélie 🎬", "release_date": "2001-04-25", "genres": []}
+
+    sample = client.get("/favorites").json
+    added = client.post("/favorites", json=film)
+    changed = client.put("/favorites/1", json={"rating": 4})
+    watched = client.put("/history/1", json={"progress": 0.96})
+    removed = client.delete("/favorites/1")
+    missing = client.delete("/favorites/1")
+    reset = client.post("/reset")
+    cleared = client.delete("/clear")
+
+    assert sample is not None
+    assert [item["movie_id"] for item in sample["favorites"]] == [550, 155, 13]
+    assert added.json is not None
+    assert changed.json is not None
+    assert changed.json["favorite"] == {**added.json["favorite"], "rating": 4}
+    assert removed.json == {"message": "removed", "removed": changed.json["favorite"]}
+    assert watched.json is not None
+    assert watched.json["history_item"]["watched_date"].endswith("Z")
+    answers = [added, changed, watched, removed, missing, reset, cleared]
+    assert [answer.status_code for answer in answers] == [201, 200, 201, 200, 404, 200, 200]
+    revisions = [int(answer.headers["X-Library-Revision"]) for answer in answers]
+    assert revisions == [2, 3, 4, 5, 5, 6, 7]
+
+
+def test_fifty_parallel_posts_over_two_apps_make_one_row(make_app: MakeApp) -> None:
+    """Add a film once: 1 times 201, 49 times 409."""
+    apps = [make_app(), make_app()]
+
+    statuses = in_parallel(
+        50,
+        lambda number: (
+            apps[number % 2].test_client().post("/favorites", json={"movie_id": 7}).status_code
+        ),
+    )
+
+    assert sorted(map(str, statuses)) == ["201"] + ["409"] * 49
+    answer = apps[0].test_client().get("/favorites")
+    assert answer.json is not None
+    assert answer.json["total"] == 4
+    assert answer.headers["X-Library-Revision"] == "2"
+
+
+def test_parallel_requests_with_one_key_over_two_apps_act_once(make_app: MakeApp) -> None:
+    """Act once; the others get the answer replayed or hear that the first is in flight."""
+    apps = [make_app(), make_app()]
+
+    def put(number: int) -> tuple[int, str]:
+        answer = (
+            apps[number % 2]
+            .test_client()
+            .put("/history/1", json={"progress": 0.5}, headers={"Idempotency-Key": "k"})
+        )
+        return answer.status_code, answer.headers.get("Idempotency-Replayed", "")
+
+    answers = in_parallel(20, put)
+
+    assert answers.count((201, "")) == 1
+    assert set(answers) <= {(201, ""), (201, "true"), (409, "")}
+    assert apps[0].test_client().get("/history").headers["X-Library-Revision"] == "2"
+
+
+def test_read_during_writes_is_one_snapshot(make_app: MakeApp) -> None:
+    """Read lists and revision of one moment."""
+    app = make_app()
+    user = {"X-User-Id": "ada"}
+    done = threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    def read() -> None:
+        client = app.test_client()
+        while not done.is_set():
+            document = client.get("/library", headers=user).json
+            assert document is not None
+            seen.append((len(document["favorites"]), document["revision"]))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    client = app.test_client()
+    for movie_id in range(1, 41):
+        client.post("/favorites", json={"movie_id": movie_id}, headers=user)
+    done.set()
+    reader.join(10)
+
+    assert all(films == revision for films, revision in seen)
+
+
+def test_workers_that_start_together_make_one_schema_and_sample(database_url: str) -> None:
+    """Create tables and sample once where several workers meet on a new database."""
+    stores = [Store(database_url, busy_timeout_s=5) for _ in range(6)]
+    in_parallel(6, lambda number: stores[number].try_prepare())
+    revisions = [store.read("demo-user-123", lambda lists: None)[1] for store in stores]
+    for store in stores:
+        store.close()
+
+    assert revisions == [1] * 6
+
+
+def test_write_behind_a_long_transaction_is_503(make_app: MakeApp, database_url: str) -> None:
+    """Give up after the lock timeout, change nothing, and serve afterwards."""
+    client = make_app(busy_timeout_s=0.2).test_client()
+    address = database_url.replace("+psycopg", "")
+    with closing(psycopg.connect(address)) as other:
+        other.execute("SELECT * FROM libraries FOR UPDATE")
+        answer = client.delete("/clear")
+        read = client.get("/favorites").json
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+    assert read is not None
+    assert read["total"] == 3
+    assert client.delete("/clear").status_code == 200
+
+
+def test_database_that_goes_and_comes_back_is_503_then_200(
+    make_app: MakeApp, server: Server
+) -> None:
+    """Answer 503 while the server is away and recover without a restart, with all data."""
+    client = make_app().test_client()
+    client.post("/favorites", json={"movie_id": 1})
+
+    server.stop()
+    away = [client.get(path) for path in ("/favorites", "/health")]
+    server.start()
+    back = client.get("/favorites")
+
+    assert [answer.status_code for answer in away] == [503, 503]
+    assert "127.0.0.1" not in away[0].text
+    assert back.json is not None
+    assert back.json["total"] == 4
