@@ -192,6 +192,8 @@ class Config:
     tmdb: UpstreamSettings
     tmdb_api_key: str = field(repr=False)
     tmdb_read_token: str = field(repr=False)
+    tmdb_calls_per_second: int
+    tmdb_connections: int
     users: UpstreamSettings
     user_service_token: str = field(repr=False)
     cache: CacheSettings
@@ -236,6 +238,8 @@ class Config:
             tmdb=_upstream(read, "TMDB", tmdb_url, deadline_ms, pool),
             tmdb_api_key=api_key,
             tmdb_read_token=token,
+            tmdb_calls_per_second=read.integer("TMDB_CALLS_PER_SECOND", 40, 1, 10_000),
+            tmdb_connections=read.integer("TMDB_CONNECTIONS", 20, 1, 1024),
             users=_upstream(
                 read,
                 "USER_SERVICE",
@@ -260,6 +264,12 @@ class Config:
             pool_threads=pool,
             trusted_proxy_hops=read.integer("TRUSTED_PROXY_HOPS", 0, 0, 10),
         )
+        slots = config.tmdb.slots + config.users.slots
+        if slots > pool:
+            read.fault(
+                f"TMDB_CONCURRENT_CALLS + USER_SERVICE_CONCURRENT_CALLS: {slots} is above "
+                f"POOL_THREADS ({pool}); calls would queue instead of being refused"
+            )
         read.close()
         return config
 
@@ -273,11 +283,6 @@ def _upstream(
         read.fault(
             f"{prefix}_TIMEOUT_MS: {timeout_ms} is above PAGE_DEADLINE_MS ({deadline_ms}); "
             "an abandoned call would outlive its page"
-        )
-    if slots > pool:
-        read.fault(
-            f"{prefix}_CONCURRENT_CALLS: {slots} is above POOL_THREADS ({pool}); "
-            "calls would queue instead of being refused"
         )
     return UpstreamSettings(base_url.rstrip("/"), timeout_ms / 1000, slots)
 

@@ -14,8 +14,10 @@ from bff.api import dashboard, docs, health, lifecycle, limits, movies, problems
 from bff.api.identity import Identity
 from bff.api.services import Services
 from bff.fan_out import FanOut
+from bff.upstream.board import NoBoard, RedisBoard
 from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache, CachePolicy
+from bff.upstream.governor import Ceiling, Governor, LocalTurns, RedisTurns, Turns
 from bff.upstream.guard import Guard, Policy
 from bff.upstream.store import FileStore, RedisStore, Store
 from bff.upstream.tmdb import Credential, TmdbClient
@@ -37,38 +39,37 @@ class Bff:
     def __init__(self, config: Config) -> None:
         self.fan_out = FanOut(config.pool_threads)
         self.redis = _redis(config)
-        tmdb_guard = Guard(_policy("tmdb", config.tmdb, config.breaker))
-        users_guard = Guard(_policy("users", config.users, config.breaker))
-        self.cache = self._cache(config) if config.cache.enabled else None
+        self.store = _store(config, self.redis)
+        board = RedisBoard(self.redis) if self.redis else NoBoard()
+        submit = self.fan_out.submit
+        tmdb = Guard(
+            _policy("tmdb", config.tmdb, config.breaker),
+            submit,
+            Governor("tmdb", _turns(config, self.redis, self.store)),
+            board,
+        )
+        users = Guard(_policy("users", config.users, config.breaker), submit, board=board)
+        self.guards = {"tmdb": tmdb, "users": users}
         self.tmdb = TmdbClient(
             config.tmdb.base_url,
             _credential(config),
-            tmdb_guard,
-            self.cache,
+            tmdb,
+            self._cache(config, tmdb) if config.cache.enabled else None,
             config.cache.ttl_s,
         )
-        self.users = UserClient(config.users.base_url, config.user_service_token, users_guard)
-        self.guards = {"tmdb": tmdb_guard, "users": users_guard}
+        self.users = UserClient(config.users.base_url, config.user_service_token, users)
 
-    def _cache(self, config: Config) -> Cache:
+    def _cache(self, config: Config, guard: Guard) -> Cache:
         settings = config.cache
-        store: Store = (
-            RedisStore(self.redis) if self.redis else FileStore(settings.file, settings.entries * 5)
-        )
-        return Cache(
-            CachePolicy(settings.grace_s, settings.stale_s, settings.entries),
-            store,
-            self.fan_out.submit,
-            refresh_s=config.page_deadline_s,
-        )
+        policy = CachePolicy(settings.grace_s, settings.stale_s, settings.entries)
+        return Cache(policy, self.store, guard.start, guard.policy.timeout_s)
 
     def close(self) -> None:
         """End everything that outlives a request; idempotent."""
         self.fan_out.close()
         for guard in self.guards.values():
             guard.close()
-        if self.cache:
-            self.cache.close()
+        self.store.close()
         if self.redis:
             self.redis.close()
 
@@ -126,6 +127,22 @@ def _credential(config: Config) -> Credential:
     if config.tmdb_is_live:
         return Credential(config.tmdb_api_key, config.tmdb_read_token)
     return Credential(read_token="stub")  # noqa: S106 - a word that opens nothing
+
+
+def _store(config: Config, client: redis.Redis | None) -> Store:
+    """Return where workers share TMDB's answers and leases: Redis, or a file on this machine."""
+    if client is not None:
+        return RedisStore(client)
+    return FileStore(config.cache.file, config.cache.entries * 5)
+
+
+def _turns(config: Config, client: redis.Redis | None, store: Store) -> Turns:
+    """Return the turns to call TMDB: shared through Redis, or an equal share per worker."""
+    ceiling = Ceiling(config.tmdb_calls_per_second, config.tmdb_connections)
+    alone = LocalTurns(ceiling.share(config.workers), store)
+    if client is None:
+        return alone
+    return RedisTurns(client, ceiling, alone, hold_s=config.tmdb.timeout_s + 1)
 
 
 def _redis(config: Config) -> redis.Redis | None:

@@ -47,6 +47,19 @@ class RequestContext:
     timings: list[Timing] = field(default_factory=list)
     background: bool = False
 
+    def within(self, seconds: float) -> RequestContext:
+        """Return the same request with a deadline at most `seconds` from now."""
+        at = min(self.deadline.at, time.monotonic() + seconds)
+        return RequestContext(self.request_id, Deadline(at), self.timings, self.background)
+
+    def apart(self, seconds: float, *, background: bool = False) -> RequestContext:
+        """Return work for others as well: `seconds` from now, whoever asked first.
+
+        In the background it has timings of its own, since no answer waits for it.
+        """
+        timings = [] if background else self.timings
+        return RequestContext(self.request_id, Deadline.after(seconds), timings, background)
+
 
 _NONE = RequestContext("-", Deadline(float("inf")))
 _current: ContextVar[RequestContext] = ContextVar("bff_request", default=_NONE)

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from bff import context
-from bff.errors import NotFound, UpstreamError, UpstreamTimeout, from_outcome
+from bff.errors import NotFound, UpstreamError, from_outcome
 from bff.model import Call, Failed, Missing, Ok, Outcome, Outcomes, Plan
 
 T = TypeVar("T")
@@ -17,35 +17,37 @@ T = TypeVar("T")
 class FanOut:
     """One pool of threads for the whole process.
 
-    Thread-safe. Lives as long as the app; `close` ends it. Its queue has no
-    bound: the bulkheads of the upstreams keep it short, by refusing at once.
-    Called from request threads only; a task never submits to its own pool
-    and waits, which would deadlock it.
+    Thread-safe. Lives as long as the app; `close` ends it. The bulkheads of
+    the upstreams have together no more slots than the pool has threads, and a
+    call takes its slot before it takes a thread: so the pool's queue, which
+    has no bound of its own, stays empty. Called from request threads only; a
+    task never submits to its own pool and waits, which would deadlock it.
     """
 
     def __init__(self, threads: int) -> None:
+        self.threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fan-out")
 
     def run(self, plan: Plan) -> Outcomes:
         """Make the calls and return an outcome for each name of the plan.
 
         What is in memory is taken without a thread. A call that is not done at
-        the deadline is `Failed(timeout)`; it is abandoned, and gives its slot
-        back when its own socket timeout ends it. An exception that is no
-        upstream's failure is a bug and is raised.
+        the deadline is left to itself; its own timeout ends it and gives its
+        slot back. An exception that is no upstream's failure is a bug and is
+        raised.
         """
         outcomes: Outcomes = {}
-        futures: dict[str, Future[Outcome[Any]]] = {}
+        futures: dict[str, Future[Any]] = {}
         for name, call in plan.items():
             known = call.peek()
             if known is not None:
                 outcomes[name] = known
             else:
-                futures[name] = self.submit(_outcome, call)
+                futures[name] = call.start()
         if futures:
             wait(futures.values(), timeout=max(0.0, context.current().deadline.left_s()))
             for name, future in futures.items():
-                outcomes[name] = self._collect(plan[name], future)
+                outcomes[name] = _outcome(plan[name], future)
         return {name: outcomes[name] for name in plan}
 
     def one(self, call: Call[T]) -> Ok[T]:
@@ -62,23 +64,12 @@ class FanOut:
         return self._pool.submit(contextvars.copy_context().run, task, *args)
 
     def close(self) -> None:
-        """End the pool: what is queued is dropped, what runs is left to its socket timeout."""
+        """End the pool: what is queued is dropped, what runs is left to its own timeout."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    @staticmethod
-    def _collect(call: Call[Any], future: Future[Outcome[Any]]) -> Outcome[Any]:
-        if future.done():
-            return future.result()
-        future.cancel()
-        return UpstreamTimeout(call.upstream).outcome()
 
-
-def _outcome(call: Call[Any]) -> Outcome[Any]:
-    if context.current().deadline.left_s() <= 0:  # waited in the queue until it was too late
-        return UpstreamTimeout(call.upstream).outcome()
+def _outcome(call: Call[Any], future: Future[Any]) -> Outcome[Any]:
     try:
-        return call()
-    except UpstreamError as error:
-        return error.outcome()
-    except NotFound as error:
+        return call.finish(future)
+    except (UpstreamError, NotFound) as error:
         return error.outcome()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -59,11 +59,13 @@ Outcome = Ok[T] | Failed | Missing
 
 
 class Call(Protocol[T_co]):
-    """A call that is planned and not yet made.
+    """A call that is planned and not yet made. None of its methods blocks.
 
-    Calling it may block on I/O and raises `bff.errors.UpstreamError` or
-    `bff.errors.NotFound`. `peek` never blocks: it answers from memory or not
-    at all, which saves the hand-over to a thread.
+    `peek` answers from memory or not at all, which saves the hand-over to a
+    thread. `start` has the work done by a thread of the pool; calls that ask for
+    the same may share one future. `finish` makes the answer of it: it
+    raises `bff.errors.UpstreamError` or `bff.errors.NotFound`, and takes a
+    future that is not done for a call that came too late.
     """
 
     @property
@@ -73,10 +75,12 @@ class Call(Protocol[T_co]):
     def peek(self) -> Ok[T_co] | None:
         """Return what is known already, or None."""
 
-    def __call__(self) -> Ok[T_co]:
-        """Ask the upstream."""
+    def start(self) -> Future[Any]:
+        """Begin to ask."""
+
+    def finish(self, future: Future[Any]) -> Ok[T_co]:
+        """Return the answer, or raise."""
 
 
 Plan = dict[str, Call[Any]]
 Outcomes = dict[str, Outcome[Any]]
-Run = Callable[[Plan], Outcomes]

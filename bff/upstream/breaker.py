@@ -12,13 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pybreaker
 
 from bff.errors import CircuitOpen
+from bff.upstream.board import Board, NoBoard
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,17 @@ class _SlowCall(Exception):
     """A good answer that came too late to count as one."""
 
 
+class NoBreaker:
+    """No circuit at all: every call goes out."""
+
+    def check(self) -> None:
+        """Let it pass."""
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Let it pass."""
+        return nullcontext()
+
+
 class _Log(pybreaker.CircuitBreakerListener):
     def state_change(
         self,
@@ -57,27 +69,51 @@ class _Log(pybreaker.CircuitBreakerListener):
         log.warning("breaker.state breaker=%s from=%s to=%s", cb.name, old, new_state.name)
 
 
-class Breaker:
-    """One circuit. Thread-safe; lives as long as the app; state in `storage`."""
+class _Tell(pybreaker.CircuitBreakerListener):
+    """Puts what happens to a circuit on the board."""
 
     def __init__(
-        self,
-        upstream: str,
-        operation: str,
-        policy: BreakerPolicy,
-        storage: pybreaker.CircuitBreakerStorage | None = None,
+        self, board: Board, storage: pybreaker.CircuitBreakerStorage, policy: BreakerPolicy
     ) -> None:
-        self.upstream = upstream
+        self._board, self._storage, self._policy = board, storage, policy
+
+    def state_change(
+        self,
+        cb: pybreaker.CircuitBreaker,
+        old_state: pybreaker.CircuitBreakerState | None,
+        new_state: pybreaker.CircuitBreakerState,
+    ) -> None:
+        name = str(cb.name)
+        if new_state.name == pybreaker.STATE_OPEN:
+            opened_at = self._storage.opened_at or datetime.now(UTC)
+            # Kept beyond its time, so that it ends by a probe and not by being forgotten.
+            self._board.open(name, opened_at.timestamp(), 10 * self._policy.open_s)
+        elif new_state.name == pybreaker.STATE_CLOSED:
+            self._board.close(name)
+
+
+class Breaker:
+    """One circuit. Thread-safe; lives as long as the app.
+
+    Where the `board` is shared, a circuit that one worker opened or closed is
+    so for all of them, and one probe goes out over all of them.
+    """
+
+    def __init__(
+        self, upstream: str, operation: str, policy: BreakerPolicy, board: Board | None = None
+    ) -> None:
+        self.upstream, self.operation = upstream, operation
         self.name = f"{upstream}.{operation}"
         self._policy = policy
-        self._storage = storage or pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+        self._board = board or NoBoard()
+        self._storage = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
         self._circuit = pybreaker.CircuitBreaker(
             name=self.name,
             fail_max=policy.failures,
             reset_timeout=policy.open_s,
             success_threshold=policy.successes,
             state_storage=self._storage,
-            listeners=[_Log()],
+            listeners=[_Log(), _Tell(self._board, self._storage, policy)],
             throw_new_error_on_trip=False,
         )
         self._probe = threading.Lock()
@@ -87,7 +123,17 @@ class Breaker:
     @property
     def state(self) -> str:
         """Return `closed`, `open` or `half-open`."""
+        if self._board.shared:
+            self._follow()
         return self._circuit.current_state
+
+    def check(self) -> None:
+        """Raise `CircuitOpen` while no call, not even a probe, may go out; takes nothing."""
+        opened_at = self._storage.opened_at
+        if self.state == pybreaker.STATE_OPEN and opened_at is not None:
+            wait_s = self._policy.open_s - (datetime.now(UTC) - opened_at).total_seconds()
+            if wait_s > 0:
+                raise CircuitOpen(self.upstream, retry_after_s=wait_s)
 
     @contextmanager
     def calling(self) -> Iterator[None]:
@@ -96,15 +142,33 @@ class Breaker:
         An exception from the block is a failure of the upstream and is raised
         as it is.
         """
-        probing = self.state != pybreaker.STATE_CLOSED
-        if probing and not self._probe.acquire(blocking=False):
-            raise CircuitOpen(self.upstream, "a probe is out", 1.0)
-        try:
+        self.check()
+        if self.state == pybreaker.STATE_CLOSED:
             with self._counted():
                 yield
+            return
+        if not self._probe.acquire(blocking=False):
+            raise CircuitOpen(self.upstream, "a probe is out", 1.0)
+        try:
+            if not self._board.probe(self.name, 2 * self._policy.slow_s):
+                raise CircuitOpen(self.upstream, "another worker's probe is out", 1.0)
+            try:
+                with self._counted():
+                    yield
+            finally:
+                self._board.probed(self.name)
         finally:
-            if probing:
-                self._probe.release()
+            self._probe.release()
+
+    def _follow(self) -> None:
+        """Take over what other workers found out."""
+        opened = self._board.opened_at(self.name)
+        local = self._circuit.current_state
+        if opened is not None and local == pybreaker.STATE_CLOSED:
+            self._circuit.open()
+            self._storage.opened_at = datetime.fromtimestamp(opened, UTC)
+        elif opened is None and local != pybreaker.STATE_CLOSED:
+            self._circuit.close()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -117,7 +181,7 @@ class Breaker:
                 if time.monotonic() - started > self._policy.slow_s:
                     raise _SlowCall
         except pybreaker.CircuitBreakerError:
-            raise CircuitOpen(self.upstream, retry_after_s=self._opens_in_s()) from None
+            raise CircuitOpen(self.upstream, retry_after_s=1.0) from None
         except _SlowCall:
             self._record(failed=True)
         except BaseException:
@@ -126,12 +190,6 @@ class Breaker:
             raise
         else:
             self._record(failed=False)
-
-    def _opens_in_s(self) -> float:
-        opened_at = self._storage.opened_at
-        if opened_at is None:
-            return 1.0
-        return max(1.0, self._policy.open_s - (datetime.now(UTC) - opened_at).total_seconds())
 
     def _record(self, *, failed: bool) -> None:
         now = time.monotonic()

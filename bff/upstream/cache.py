@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 
 from cachetools import LRUCache
 
-from bff import context
-from bff.context import Deadline, RequestContext, Timing
+from bff import context, metrics
+from bff.context import Timing
 from bff.errors import BadResponse, NotFound, UpstreamError, UpstreamTimeout
 from bff.model import Failed, Ok
 from bff.upstream.store import Store, Stored
@@ -76,18 +76,22 @@ class _Entry:
 
 
 class Cache:
-    """Thread-safe; lives as long as the app. `submit` runs a refresh in the pool."""
+    """Thread-safe; lives as long as the app.
+
+    `begin` has a task done by a thread of the pool, in a slot of the
+    upstream's bulkhead; `call_s` is what one call may take.
+    """
 
     def __init__(
         self,
         policy: CachePolicy,
         store: Store,
-        submit: Callable[..., Future[Any]],
-        refresh_s: float,
+        begin: Callable[..., Future[Any]],
+        call_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._policy, self._store, self._submit = policy, store, submit
-        self._refresh_s, self._clock = refresh_s, clock
+        self._policy, self._store, self._begin = policy, store, begin
+        self._call_s, self._clock = call_s, clock
         least_size = policy.most_bytes / policy.entries
         self._entries: LRUCache[str, _Entry] = LRUCache(
             policy.most_bytes, getsizeof=lambda entry: max(entry.size, least_size)
@@ -95,7 +99,6 @@ class Cache:
         self._entries_lock = threading.Lock()
         self._flights: dict[str, Future[_Entry]] = {}
         self._flights_lock = threading.Lock()
-        self.results = {"hit": 0, "miss": 0, "stale": 0, "refresh": 0}
 
     def close(self) -> None:
         """Close the store."""
@@ -104,55 +107,49 @@ class Cache:
     def peek(self, request: Request[T]) -> Ok[T] | None:
         """Return the answer from memory if it may be served without asking; never blocks."""
         entry = self._lookup(request.key)
-        if entry is None or entry.missing:
+        if entry is None or entry.missing or not self._servable(request, entry):
             return None
-        served = self._serve(request, entry)
-        if served is not None:
+        self._count(request, "hit")
+        return self._answer(request, entry)
+
+    def start(self, request: Request[T]) -> Future[Any]:
+        """Join the flight of the key, or begin one; never blocks."""
+        entry = self._lookup(request.key)
+        if entry is not None and self._servable(request, entry):  # known to be missing
             self._count(request, "hit")
-        return served
+            known: Future[Any] = Future()
+            known.set_result(entry)
+            return known
+        return self._fly(request, entry)
 
-    def fetch(self, request: Request[T]) -> Ok[T]:
-        """Return the answer, from memory, the store or the upstream; may block to the deadline.
+    def finish(self, request: Request[T], flight: Future[Any]) -> Ok[T]:
+        """Return what the flight brought, or an old answer in place of a failure.
 
-        Raises `NotFound` or `UpstreamError`, the latter only where there is no
-        answer young enough to be served in place of it.
+        Raises `NotFound`, or the `UpstreamError` where there is no answer that
+        is young enough. A flight that is not done has come too late.
         """
-        while True:
-            entry = self._lookup(request.key)
-            served = self._serve(request, entry) if entry else None
-            if served is not None:
-                self._count(request, "hit")
-                return served
-            flight, leads = self._join(request.key)
-            if leads:
-                self._lead(request, flight, entry)
-            try:
-                entry = flight.result(timeout=max(0.0, context.current().deadline.left_s()))
-            except TimeoutError:
-                return self._stale_or_raise(request, UpstreamTimeout(request.upstream))
-            except UpstreamTimeout as error:
-                if not leads and context.current().deadline.left_s() > 0.05:
-                    continue  # the leader had less time than we have: lead ourselves
-                return self._stale_or_raise(request, error)
-            except UpstreamError as error:
-                return self._stale_or_raise(request, error)
-            return self._answer(request, entry)
+        if not flight.done():
+            return self._stale_or_raise(request, UpstreamTimeout(request.upstream))
+        error = flight.exception()
+        if isinstance(error, UpstreamError):
+            return self._stale_or_raise(request, error)
+        return self._answer(request, flight.result())
 
     # -- what may be served as it is
 
-    def _serve(self, request: Request[T], entry: _Entry) -> Ok[T] | None:
-        """Return the entry as an answer while it is fresh or in grace; raise for a fresh 404."""
-        age_s = max(0.0, self._clock() - entry.stored_at)
-        if age_s < entry.ttl_s:
-            return self._answer(request, entry)
-        if entry.missing or age_s >= entry.ttl_s + self._policy.stale_s:
-            return None
+    def _servable(self, request: Request[Any], entry: _Entry) -> bool:
+        """Whether an entry is fresh, or in grace, in which case it is refreshed behind."""
+        late_s = self._clock() - entry.stored_at - entry.ttl_s
+        if late_s < 0:
+            return True
+        if entry.missing or late_s >= self._policy.stale_s:
+            return False
         if entry.failure and self._clock() - entry.failed_at < PAUSE_AFTER_FAILURE_S:
-            return self._answer(request, entry)
-        if age_s < entry.ttl_s + self._policy.grace_s:
-            self._refresh(request)
-            return self._answer(request, entry)
-        return None
+            return True
+        if late_s < self._policy.grace_s:
+            self._fly(request, entry, background=True)
+            return True
+        return False
 
     def _answer(self, request: Request[T], entry: _Entry) -> Ok[T]:
         if entry.missing:
@@ -174,22 +171,66 @@ class Cache:
 
     # -- single flight
 
-    def _join(self, key: str) -> tuple[Future[_Entry], bool]:
+    def _fly(
+        self, request: Request[Any], known: _Entry | None, *, background: bool = False
+    ) -> Future[_Entry]:
+        """Return the flight of a key; the first who asks has it begun."""
         with self._flights_lock:
-            flight = self._flights.get(key)
+            flight = self._flights.get(request.key)
             if flight is not None:
-                return flight, False
-            flight = self._flights[key] = Future()
-            return flight, True
+                return flight
+            flight = self._flights[request.key] = Future()
+        task = self._begin(self._lead, request, flight, known, background)
+        # A task that had no slot never ran: what its future holds is the flight's end.
+        task.add_done_callback(lambda done: self._unstarted(request, flight, done))
+        return flight
 
-    def _lead(self, request: Request[Any], flight: Future[_Entry], known: _Entry | None) -> None:
+    def _unstarted(self, request: Request[Any], flight: Future[_Entry], task: Future[Any]) -> None:
+        if flight.done():
+            return
+        with self._flights_lock:
+            self._flights.pop(request.key, None)
+        refused = UpstreamTimeout(request.upstream) if task.cancelled() else task.exception()
+        flight.set_exception(refused or UpstreamTimeout(request.upstream))
+
+    def _lead(
+        self,
+        request: Request[Any],
+        flight: Future[_Entry],
+        known: _Entry | None,
+        background: bool,
+    ) -> None:
+        """Bring the answer for everybody who waits for it, now and until it is there.
+
+        Its time is that of a call, not what is left to the request that asked
+        first: others who join have more.
+        """
+        context.enter(context.current().apart(self._call_s, background=background))
+        entry: _Entry | None = None
+        error: BaseException | None = None
         try:
-            flight.set_result(self._obtain(request, known))
-        except BaseException as error:
+            if background:
+                self._count(request, "refresh")
+            entry = self._obtain(request, known)
+        except BaseException as raised:
+            error = raised
+            self._note_failure(request, raised, background)
+        with self._flights_lock:
+            self._flights.pop(request.key, None)
+        if entry is not None:
+            flight.set_result(entry)
+        else:
             flight.set_exception(error)
-        finally:
-            with self._flights_lock:
-                self._flights.pop(request.key, None)
+
+    def _note_failure(self, request: Request[Any], error: BaseException, background: bool) -> None:
+        """Put a failure on the old entry, so that who is served it hears why."""
+        entry = self._lookup(request.key)
+        if isinstance(error, UpstreamError):
+            if entry is not None and not entry.missing:
+                failed = replace(entry, failure=error.outcome(), failed_at=self._clock())
+                self._keep(request.key, failed)
+        elif background:
+            log.error("cache.refresh_failed key=%s", request.key, exc_info=error)
 
     def _obtain(self, request: Request[Any], known: _Entry | None) -> _Entry:
         """Return an entry from the store, from another worker's call, or by a call of our own."""
@@ -197,10 +238,9 @@ class Cache:
             shared = self._from_store(request, known)
             if shared is not None:
                 return shared
-            left_s = context.current().deadline.left_s()
-            if self._store.lease(request.key, max(0.1, min(left_s, self._refresh_s))):
-                return self._ask(request)
-            while self._store.leased(request.key):
+            if self._store.lease(request.key, self._call_s + 0.1):
+                return self._ask(request, known)
+            while self._store.held_s(request.key) > 0:
                 if context.current().deadline.left_s() <= 0:
                     raise UpstreamTimeout(request.upstream, "waited for another worker")
                 time.sleep(POLL_S)
@@ -218,12 +258,14 @@ class Cache:
         age_s = self._clock() - stored.stored_at
         fresh = age_s < stored.ttl_s
         in_grace = not entry.missing and age_s < stored.ttl_s + self._policy.grace_s
-        if in_grace and not fresh:
-            self._refresh(request)
-        return entry if fresh or in_grace else None
+        return entry if fresh or (in_grace and not context.current().background) else None
 
-    def _ask(self, request: Request[Any]) -> _Entry:
+    def _ask(self, request: Request[Any], known: _Entry | None) -> _Entry:
         try:
+            # Another worker may have brought it between our look and our lease.
+            shared = self._from_store(request, known)
+            if shared is not None:
+                return shared
             self._count(request, "miss")
             try:
                 body, ttl_s = request.load()
@@ -237,35 +279,6 @@ class Cache:
             return entry
         finally:
             self._store.release(request.key)
-
-    # -- refresh behind
-
-    def _refresh(self, request: Request[Any]) -> None:
-        flight, leads = self._join(request.key)
-        if not leads:
-            return
-        try:
-            self._submit(self._refresh_now, request, flight)
-        except RuntimeError:  # the pool is closed: the process is ending
-            with self._flights_lock:
-                self._flights.pop(request.key, None)
-
-    def _refresh_now(self, request: Request[Any], flight: Future[_Entry]) -> None:
-        """Lead the flight with a deadline of its own, not that of the request that saw it."""
-        now = context.current()
-        context.enter(
-            RequestContext(now.request_id, Deadline.after(self._refresh_s), background=True)
-        )
-        self._count(request, "refresh")
-        self._lead(request, flight, self._lookup(request.key))
-        error = flight.exception()
-        if isinstance(error, UpstreamError):
-            entry = self._lookup(request.key)
-            if entry is not None and not entry.missing:
-                failed = replace(entry, failure=error.outcome(), failed_at=self._clock())
-                self._keep(request.key, failed)
-        elif error is not None and not isinstance(error, NotFound):
-            log.error("cache.refresh_failed key=%s", request.key, exc_info=error)
 
     # -- memory
 
@@ -288,6 +301,6 @@ class Cache:
                 self._entries.pop(key, None)
 
     def _count(self, request: Request[Any], result: str) -> None:
-        self.results[result] += 1
+        metrics.CACHE.labels(result).inc()
         if result in ("hit", "stale"):
             context.current().timings.append(Timing(request.upstream, request.operation, "hit"))

@@ -10,8 +10,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,7 +33,9 @@ from bff.errors import (
     UpstreamTimeout,
 )
 from bff.upstream import session
-from bff.upstream.breaker import Breaker, BreakerPolicy
+from bff.upstream.board import Board, NoBoard
+from bff.upstream.breaker import Breaker, BreakerPolicy, NoBreaker
+from bff.upstream.governor import Governor
 from bff.upstream.retry import RetryBudget
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ T = TypeVar("T")
 MOST_BYTES = 8 * 1024 * 1024  # of one answer; TMDB's largest real ones have 340 kB
 RETRYABLE_STATUS = (502, 503, 504)
 RETRY_PAUSE_S = 0.1
+PAUSE_S = 1.0  # after a 429 that does not say how long
 
 
 @dataclass(frozen=True)
@@ -71,25 +75,35 @@ class Bulkhead:
         self._upstream = upstream
         self._lock = threading.Lock()
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold a slot for the block, or raise `Saturated`."""
+    def take(self) -> None:
+        """Take a slot, or raise `Saturated`."""
         with self._lock:
             if self.in_flight >= self.slots:
                 raise Saturated(self._upstream, retry_after_s=1)
             self.in_flight += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.in_flight -= 1
+
+    def give(self) -> None:
+        """Give a slot back."""
+        with self._lock:
+            self.in_flight -= 1
 
 
 class Guard:
-    """Sends requests to one upstream. Thread-safe; lives as long as the app."""
+    """Sends requests to one upstream. Thread-safe; lives as long as the app.
 
-    def __init__(self, policy: Policy) -> None:
+    `submit` starts a task in the pool. `governor` keeps the calls below the
+    upstream's ceiling, where it has one; `board` shares open circuits.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        submit: Callable[..., Future[Any]],
+        governor: Governor | None = None,
+        board: Board | None = None,
+    ) -> None:
         self.policy = policy
+        self._submit, self._governor, self._board = submit, governor, board or NoBoard()
         self._session = session.build(policy.slots)
         self.bulkhead = Bulkhead(policy.name, policy.slots)
         self._budget = RetryBudget()
@@ -117,6 +131,31 @@ class Guard:
         """Close the connections."""
         self._session.close()
 
+    def start(self, task: Callable[..., T], *args: Any) -> Future[T]:
+        """Have a thread of the pool do `task`, in a slot of the bulkhead; never blocks.
+
+        Everything that the task does has the upstream's timeout, and not more
+        than is left of the request's deadline. Without a slot the future has
+        failed with `Saturated`.
+        """
+        try:
+            self.bulkhead.take()
+        except Saturated as error:
+            full: Future[T] = Future()
+            full.set_exception(error)
+            return full
+        try:
+            future = self._submit(self._within, task, *args)
+        except BaseException:
+            self.bulkhead.give()
+            raise
+        future.add_done_callback(lambda _: self.bulkhead.give())
+        return future
+
+    def _within(self, task: Callable[..., T], *args: Any) -> T:
+        context.enter(context.current().within(self.policy.timeout_s))
+        return task(*args)
+
     def send(
         self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
     ) -> T:
@@ -124,14 +163,8 @@ class Guard:
 
         `read` sees answers below 500 only and raises `BadResponse` where one
         is not what was asked for. A GET may be sent twice, anything else never.
-        Raises `UpstreamError`.
+        Raises `UpstreamError`. Called inside of a task of `start`.
         """
-        with self.bulkhead.slot():
-            return self._send_again(operation, request, read)
-
-    def _send_again(
-        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
-    ) -> T:
         self._budget.call()
         try:
             return self._attempt(operation, request, read)
@@ -153,7 +186,9 @@ class Guard:
         started = time.monotonic()
         outcome = "ok"
         try:
-            with self._calling(operation):
+            breaker = self._breaker(operation)
+            breaker.check()
+            with self._turn(), breaker.calling():
                 reply = self._exchange(request)
                 value = read(reply) if reply.status < 400 else None
             self.last_success = datetime.now(UTC)
@@ -171,21 +206,26 @@ class Guard:
 
     def _refused(self, reply: Reply, read: Callable[[Reply], T]) -> T:
         if reply.status == 429:
-            raise RateLimited(self.policy.name, retry_after_s=_retry_after_s(reply.headers) or 1)
+            wait_s = _retry_after_s(reply.headers) or PAUSE_S
+            if self._governor is not None:
+                self._governor.pause(wait_s)
+            raise RateLimited(self.policy.name, retry_after_s=wait_s)
         if reply.status in (401, 403):
             raise UpstreamFailed(self.policy.name, "credential refused")
         return read(reply)
 
-    def _calling(self, operation: str) -> Any:
+    def _turn(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._governor is None else self._governor.turn()
+
+    def _breaker(self, operation: str) -> Breaker | NoBreaker:
         if self.policy.breaker is None:
-            return nullcontext()
+            return NoBreaker()
         breaker = self._breakers.get(operation)
         if breaker is None:
+            made = Breaker(self.policy.name, operation, self.policy.breaker, self._board)
             with self._lock:
-                breaker = self._breakers.setdefault(
-                    operation, Breaker(self.policy.name, operation, self.policy.breaker)
-                )
-        return breaker.calling()
+                breaker = self._breakers.setdefault(operation, made)
+        return breaker
 
     def _exchange(self, request: requests.PreparedRequest) -> Reply:
         """Send and read to the end, inside the deadline; translate what goes wrong."""

@@ -66,8 +66,11 @@ class Store(Protocol):
     def release(self, key: str) -> None:
         """Give the lease back."""
 
-    def leased(self, key: str) -> bool:
-        """Whether somebody holds the lease."""
+    def hold(self, key: str, for_s: float) -> None:
+        """Take the lease whoever has it, so that all workers see it."""
+
+    def held_s(self, key: str) -> float:
+        """Return for how many seconds the lease is still held; 0: by nobody."""
 
     def close(self) -> None:
         """Close connections."""
@@ -90,15 +93,18 @@ class NoStore:
     def release(self, key: str) -> None:
         """Do nothing."""
 
-    def leased(self, key: str) -> bool:
+    def hold(self, key: str, for_s: float) -> None:
+        """Tell nobody."""
+
+    def held_s(self, key: str) -> float:
         """Say that nobody holds it."""
-        return False
+        return 0.0
 
     def close(self) -> None:
         """Do nothing."""
 
 
-class _Bypass:
+class Bypass:
     """Runs store operations; after a fault it skips them for `BYPASS_S`, with one warning."""
 
     def __init__(self, name: str, faults: tuple[type[Exception], ...]) -> None:
@@ -106,6 +112,7 @@ class _Bypass:
         self._until = 0.0
 
     def __call__(self, operation: Callable[[], T], otherwise: T) -> T:
+        """Return what the operation returns, or `otherwise` where the store is of no use."""
         if time.monotonic() < self._until:
             return otherwise
         try:
@@ -121,7 +128,7 @@ class RedisStore:
 
     def __init__(self, client: redis.Redis, prefix: str = "bff:tmdb:") -> None:
         self._client, self._prefix = client, prefix
-        self._try = _Bypass("redis", (redis.RedisError, ValueError, KeyError, OSError))
+        self._try = Bypass("redis", (redis.RedisError, ValueError, KeyError, OSError))
 
     def get(self, key: str) -> Stored | None:
         """Return the answer of the key, however old."""
@@ -148,9 +155,18 @@ class RedisStore:
         """Give the lease back."""
         self._try(lambda: self._client.delete(f"{self._prefix}lease:{key}"), None)
 
-    def leased(self, key: str) -> bool:
-        """Whether somebody holds the lease."""
-        return self._try(lambda: bool(self._client.exists(f"{self._prefix}lease:{key}")), False)
+    def hold(self, key: str, for_s: float) -> None:
+        """Take the lease whoever has it."""
+        name = f"{self._prefix}lease:{key}"
+        self._try(lambda: self._client.set(name, b"1", px=max(1, int(for_s * 1000))), None)
+
+    def held_s(self, key: str) -> float:
+        """Return for how many seconds the lease is still held; 0: by nobody."""
+        return self._try(lambda: self._held_s(key), 0.0)
+
+    def _held_s(self, key: str) -> float:
+        left_ms: Any = self._client.pttl(f"{self._prefix}lease:{key}")
+        return max(0.0, float(left_ms) / 1000)  # negative: there is none
 
     def close(self) -> None:
         """Close nothing: the client is shared."""
@@ -202,7 +218,7 @@ class FileStore:
 
     def __init__(self, path: Path, most: int) -> None:
         self._path, self._most = path, most
-        self._try = _Bypass("file", (sqlite3.Error, OSError, ValueError, KeyError))
+        self._try = Bypass("file", (sqlite3.Error, OSError, ValueError, KeyError))
         self._open_lock = threading.Lock()
         self._table: _Table | None = None
         self._puts = 0
@@ -262,16 +278,25 @@ class FileStore:
         with self._opened().connection(commit=True) as connection:
             connection.execute("DELETE FROM leases WHERE key = ?", (name,))
 
-    def leased(self, key: str) -> bool:
-        """Whether somebody holds the lease."""
-        return self._try(lambda: self._leased(_name(key)), False)
+    def hold(self, key: str, for_s: float) -> None:
+        """Take the lease whoever has it."""
+        self._try(lambda: self._hold(_name(key), for_s), None)
 
-    def _leased(self, name: str) -> bool:
+    def _hold(self, name: str, for_s: float) -> None:
+        with self._opened().connection(commit=True) as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO leases (key, until) VALUES (?, ?)",
+                (name, time.time() + for_s),
+            )
+
+    def held_s(self, key: str) -> float:
+        """Return for how many seconds the lease is still held; 0: by nobody."""
+        return self._try(lambda: self._held_s(_name(key)), 0.0)
+
+    def _held_s(self, name: str) -> float:
         with self._opened().connection() as connection:
-            row = connection.execute(
-                "SELECT 1 FROM leases WHERE key = ? AND until > ?", (name, time.time())
-            ).fetchone()
-            return row is not None
+            row = connection.execute("SELECT until FROM leases WHERE key = ?", (name,)).fetchone()
+            return max(0.0, float(row[0]) - time.time()) if row else 0.0
 
     def close(self) -> None:
         """Close the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +18,7 @@ from bff.model import Call, Ok
 from bff.reads import Read
 from bff.shapes import Malformed, Record
 from bff.upstream.cache import Cache, Request
+from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
 
 NAME = "tmdb"
@@ -55,33 +57,28 @@ class Credential:
 
 
 @dataclass(frozen=True)
-class _CachedCall:
+class CachedCall:
     """A read through the cache."""
 
     cache: Cache
     request: Request[dict[str, Any]]
-    upstream: str = NAME
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream that is asked."""
+        return self.request.upstream
 
     def peek(self) -> Ok[dict[str, Any]] | None:
+        """Return what is in memory and may be served, or None."""
         return self.cache.peek(self.request)
 
-    def __call__(self) -> Ok[dict[str, Any]]:
-        return self.cache.fetch(self.request)
+    def start(self) -> Future[Any]:
+        """Join whoever asks for the same already, or begin to ask."""
+        return self.cache.start(self.request)
 
-
-@dataclass(frozen=True)
-class _DirectCall:
-    """A read while the cache is switched off."""
-
-    request: Request[dict[str, Any]]
-    upstream: str = NAME
-
-    def peek(self) -> None:
-        return None
-
-    def __call__(self) -> Ok[dict[str, Any]]:
-        body, _ = self.request.load()
-        return Ok(self.request.decode(body))
+    def finish(self, future: Future[Any]) -> Ok[dict[str, Any]]:
+        """Return the answer, or an old one in place of a failure; or raise."""
+        return self.cache.finish(self.request, future)
 
 
 class TmdbClient:
@@ -121,8 +118,8 @@ class TmdbClient:
             decode=lambda body: decode(row.shape, NAME, body),
         )
         if self.cache is None:
-            return _DirectCall(request)
-        return _CachedCall(self.cache, request)
+            return DirectCall(self.guard, lambda: request.decode(request.load()[0]))
+        return CachedCall(self.cache, request)
 
     def popular(self, params: Params) -> Call[dict[str, Any]]:
         """Plan the popular films."""

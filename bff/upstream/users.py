@@ -6,7 +6,7 @@ user would show one user's data to another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -16,8 +16,9 @@ import requests
 
 from bff import context, library_shapes
 from bff.errors import BadResponse, NotFound, Rejected
-from bff.model import Call, Ok
+from bff.model import Call
 from bff.shapes import Malformed, Record
+from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
 from bff.upstream.tmdb import decode
 
@@ -49,20 +50,6 @@ class Written:
     created: bool
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A call that always goes out."""
-
-    send: Callable[[], Any]
-    upstream: str = NAME
-
-    def peek(self) -> None:
-        return None
-
-    def __call__(self) -> Ok[Any]:
-        return Ok(self.send())
-
-
 class UserClient:
     """Plans calls to the user service. Thread-safe; lives as long as the app."""
 
@@ -89,19 +76,23 @@ class UserClient:
     def add(self, name: str, user: str, item: Mapping[str, Any], key: str) -> Call[Written]:
         """Plan to add an item that is not there yet; `Rejected` (409) if it is."""
         kind = COLLECTIONS[name]
-        return _Call(lambda: self._write(kind, "POST", "", user, item, key))
+        return DirectCall(self.guard, lambda: self._write(kind, "POST", "", user, item, key))
 
     def put(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], key: str
     ) -> Call[Written]:
         """Plan to set or change an item."""
         kind = COLLECTIONS[name]
-        return _Call(lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, key))
+        return DirectCall(
+            self.guard, lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, key)
+        )
 
     def remove(self, name: str, user: str, movie_id: int, key: str) -> Call[Written]:
         """Plan to remove an item; `NotFound` if it is not there."""
         kind = COLLECTIONS[name]
-        return _Call(lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, key))
+        return DirectCall(
+            self.guard, lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, key)
+        )
 
     def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
         def read(reply: Reply) -> dict[str, Any]:
@@ -109,10 +100,11 @@ class UserClient:
                 raise BadResponse(NAME, f"status {reply.status}")
             return decode(kind.shape, NAME, reply.body)
 
-        return _Call(
+        return DirectCall(
+            self.guard,
             lambda: self.guard.send(
                 kind.name, self._request("GET", f"/{kind.name}", user, None, {}), read
-            )
+            ),
         )
 
     def _write(

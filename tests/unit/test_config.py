@@ -103,6 +103,8 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("TMDB_STUB_PORT", "4002", lambda it: it.tmdb.base_url, "http://127.0.0.1:4002/3"),
     ("TMDB_TIMEOUT_MS", "800", lambda it: it.tmdb.timeout_s, 0.8),
     ("TMDB_CONCURRENT_CALLS", "9", lambda it: it.tmdb.slots, 9),
+    ("TMDB_CALLS_PER_SECOND", "30", lambda it: it.tmdb_calls_per_second, 30),
+    ("TMDB_CONNECTIONS", "10", lambda it: it.tmdb_connections, 10),
     ("USER_SERVICE_URL", "http://users:80", lambda it: it.users.base_url, "http://users:80"),
     ("USER_SERVICE_PORT", "4001", lambda it: it.users.base_url, "http://127.0.0.1:4001"),
     ("USER_SERVICE_TOKEN", "abc", lambda it: it.user_service_token, "abc"),

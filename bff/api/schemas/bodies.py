@@ -16,8 +16,17 @@ def printable(value: str) -> None:
         raise ValidationError("Must not hold control characters.")
 
 
+class JsonInteger(fields.Integer):
+    """A whole number as JSON has it: 2.0 is one, "2" and true are none."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return super()._validated(value)
+
+
 def _movie_id() -> Any:
-    return fields.Integer(
+    return JsonInteger(
         required=True,
         strict=True,
         validate=validate.Range(1, MOST_ID),
@@ -28,14 +37,18 @@ def _movie_id() -> Any:
 def _title() -> Any:
     return fields.String(
         validate=[validate.Length(1, 500), printable],
-        metadata={"description": "Title; TMDB's where left out.", "example": "Fight Club"},
+        metadata={
+            "description": "Title; TMDB's where left out.",
+            "example": "Fight Club",
+            "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+        },
     )
 
 
 def _poster() -> Any:
     return fields.String(
         allow_none=True,
-        validate=[validate.Length(1, 200), validate.Regexp(r"/[\x21-\x7e]*\Z")],
+        validate=[validate.Length(1, 200), validate.Regexp(r"^/[\x21-\x7e]*$"), printable],
         metadata={
             "description": "Path of the poster; TMDB's where left out.",
             "example": "/pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg",
@@ -66,7 +79,7 @@ class WatchlistEntrySchema(WatchlistChangeSchema):
 class FavoriteChangeSchema(WatchlistChangeSchema):
     """What may be set on a favourite."""
 
-    rating = fields.Integer(
+    rating = JsonInteger(
         strict=True,
         validate=validate.Range(1, 5),
         metadata={"description": "Stars, 1 to 5.", "example": 5},

@@ -8,7 +8,7 @@ from datetime import date
 from functools import lru_cache, partial
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import RAISE, Schema, fields, post_load, validate
 
 from bff.reads import Read
 from bff.shapes import MOST_PAGES
@@ -21,9 +21,9 @@ SORTS = tuple(
     )
     for order in ("asc", "desc")
 )
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|\d{3}))?", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?", re.ASCII)
 _REGION = re.compile(r"[A-Za-z]{2}", re.ASCII)
-_IDS = re.compile(r"\d{1,10}([,|]\d{1,10}){0,49}", re.ASCII)
+_IDS = re.compile(r"[0-9]{1,10}([,|][0-9]{1,10}){0,49}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9.+ -]{1,20}([,|][A-Za-z0-9.+ -]{1,20}){0,19}", re.ASCII)
 
 
@@ -47,7 +47,9 @@ def _day(doc: str) -> Any:
 
 
 def _match(pattern: re.Pattern[str], what: str) -> Any:
-    return validate.Regexp(re.compile(rf"(?:{pattern.pattern})\Z", pattern.flags), error=what)
+    # The pattern goes into the document, where only the anchors tell that it means the whole
+    # text. Python's $ lets a line feed follow, which the parser refuses before.
+    return validate.Regexp(re.compile(rf"^(?:{pattern.pattern})$", pattern.flags), error=what)
 
 
 _ids = _match(_IDS, "Numbers, joined by a comma (and) or a pipe (or).")
@@ -66,9 +68,8 @@ def _flag(doc: str) -> Any:
     )
 
 
-def _words(value: str) -> None:
-    if not value.strip():
-        raise ValidationError("Must not be empty.")
+# Something that can be seen, and no control characters, which the parser refuses in any query.
+_SEEN = re.compile(r"[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*")
 
 
 PARAMETERS: dict[str, Callable[[], Any]] = {
@@ -90,7 +91,7 @@ PARAMETERS: dict[str, Callable[[], Any]] = {
         "fight club",
         "What to look for.",
         validate.Length(1, QUERY_LENGTH),
-        _words,
+        _match(_SEEN, "Must not be empty."),
         required=True,
     ),
     "include_adult": partial(_flag, "Whether to list pornography."),

@@ -1,0 +1,39 @@
+"""Calls that no cache stands before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from bff.errors import UpstreamTimeout
+from bff.model import Ok
+from bff.upstream.guard import Guard
+
+
+@dataclass(frozen=True)
+class DirectCall:
+    """A call that always goes out, in a slot of its upstream."""
+
+    guard: Guard
+    send: Callable[[], Any]
+
+    @property
+    def upstream(self) -> str:
+        """Name of the upstream that is asked."""
+        return self.guard.policy.name
+
+    def peek(self) -> None:
+        """Know nothing."""
+        return
+
+    def start(self) -> Future[Any]:
+        """Begin to ask."""
+        return self.guard.start(self.send)
+
+    def finish(self, future: Future[Any]) -> Ok[Any]:
+        """Return the answer, or raise."""
+        if not future.done():
+            raise UpstreamTimeout(self.upstream)
+        return Ok(future.result())

@@ -1,0 +1,224 @@
+"""Keeps the calls to TMDB below its ceiling, over all workers together.
+
+TMDB allows about 40 requests a second and 20 connections for one address, and
+a deployment is one address. Interactive calls go before refreshes, and when
+TMDB says to wait, everybody waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
+
+import redis
+
+from bff import context
+from bff.errors import RateLimited
+from bff.upstream.store import Bypass, Store
+
+# Calls that leave within a second may arrive within less, so the window is a little longer.
+WINDOW_S = 1.05
+MOST_WAIT_S = 0.5  # an interactive call waits this long for its turn, then a stale answer is better
+BACKGROUND_SHARE = 0.75  # of the ceiling that refreshes may use up
+STEP_S = 0.02
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What an upstream allows: calls in a second, and connections at once."""
+
+    per_second: int
+    connections: int
+
+    def share(self, workers: int) -> Ceiling:
+        """Return an equal part for each of `workers`."""
+        return Ceiling(max(1, self.per_second // workers), max(1, self.connections // workers))
+
+
+class Turns(Protocol):
+    """Whose turn it is. Thread-safe."""
+
+    def take(self, ticket: str, *, background: bool) -> float:
+        """Take a turn and return 0.0, or return the seconds after which to try again."""
+
+    def done(self, ticket: str) -> None:
+        """Give the connection back."""
+
+    def pause(self, for_s: float) -> None:
+        """Let nobody have a turn for a while."""
+
+
+class LocalTurns:
+    """An equal share of the ceiling for this worker; a pause is told through the store."""
+
+    PAUSE = "pause"
+
+    def __init__(self, share: Ceiling, store: Store) -> None:
+        self._share, self._store = share, store
+        self._sent: deque[float] = deque()
+        self._open = 0
+        self._paused_until = 0.0
+        self._lock = threading.Lock()
+
+    def take(self, ticket: str, *, background: bool) -> float:
+        """Take a turn and return 0.0, or return the seconds after which to try again."""
+        paused_s = max(self._paused_until - time.monotonic(), self._store.held_s(self.PAUSE))
+        if paused_s > 0:
+            return paused_s
+        part = BACKGROUND_SHARE if background else 1.0
+        with self._lock:
+            now = time.monotonic()
+            while self._sent and self._sent[0] <= now - WINDOW_S:
+                self._sent.popleft()
+            if len(self._sent) >= max(1, int(self._share.per_second * part)):
+                return max(0.001, self._sent[0] + WINDOW_S - now)
+            if self._open >= max(1, int(self._share.connections * part)):
+                return STEP_S
+            self._sent.append(now)
+            self._open += 1
+            return 0.0
+
+    def done(self, ticket: str) -> None:
+        """Give the connection back."""
+        with self._lock:
+            self._open -= 1
+
+    def pause(self, for_s: float) -> None:
+        """Let no worker of this machine have a turn for a while."""
+        self._paused_until = max(self._paused_until, time.monotonic() + for_s)
+        self._store.hold(self.PAUSE, for_s)
+
+
+# One step, so that no two workers take the last turn. Times are Redis' own, in milliseconds.
+_TAKE = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local paused = redis.call('PTTL', KEYS[3])
+if paused > 0 then return paused end
+local window, rate, most, hold = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]),
+                                 tonumber(ARGV[5])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+if redis.call('ZCARD', KEYS[1]) >= rate then
+  local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  return math.max(1, first[2] + window - now)
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+if redis.call('ZCARD', KEYS[2]) >= most then return 20 end
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], window * 2)
+redis.call('ZADD', KEYS[2], now + hold, ARGV[1])
+redis.call('PEXPIRE', KEYS[2], hold * 2)
+return 0
+"""
+
+
+class RedisTurns:
+    """The whole ceiling, shared by all workers of all machines; alone while Redis is gone.
+
+    A worker that dies gives its connections back after `hold_s`.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        ceiling: Ceiling,
+        alone: LocalTurns,
+        hold_s: float,
+        prefix: str = "bff:tmdb:",
+    ) -> None:
+        self._client, self._ceiling, self._alone, self._hold_s = client, ceiling, alone, hold_s
+        self._keys = [f"{prefix}sent", f"{prefix}open", f"{prefix}pause"]
+        self._script = client.register_script(_TAKE)
+        self._try = Bypass("redis", (redis.RedisError, OSError))
+        self._taken_alone: set[str] = set()
+
+    def take(self, ticket: str, *, background: bool) -> float:
+        """Take a turn and return 0.0, or return the seconds after which to try again."""
+        part = BACKGROUND_SHARE if background else 1.0
+        wait_ms: Any = self._try(
+            lambda: self._script(
+                keys=self._keys,
+                args=[
+                    ticket,
+                    int(WINDOW_S * 1000),
+                    max(1, int(self._ceiling.per_second * part)),
+                    max(1, int(self._ceiling.connections * part)),
+                    int(self._hold_s * 1000),
+                ],
+            ),
+            None,
+        )
+        if wait_ms is not None:
+            return float(wait_ms) / 1000
+        wait_s = self._alone.take(ticket, background=background)
+        if wait_s == 0:
+            self._taken_alone.add(ticket)
+        return wait_s
+
+    def done(self, ticket: str) -> None:
+        """Give the connection back."""
+        if ticket in self._taken_alone:
+            self._taken_alone.discard(ticket)
+            self._alone.done(ticket)
+        else:
+            self._try(lambda: self._client.zrem(self._keys[1], ticket), None)
+
+    def pause(self, for_s: float) -> None:
+        """Let no worker of any machine have a turn for a while."""
+        self._alone.pause(for_s)
+        self._try(lambda: self._client.set(self._keys[2], b"1", px=max(1, int(for_s * 1000))), None)
+
+
+class Governor:
+    """Hands out turns. Thread-safe; lives as long as the app."""
+
+    def __init__(self, upstream: str, turns: Turns) -> None:
+        self._upstream, self._turns = upstream, turns
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold a turn for the block; raise `RateLimited` where it would come too late."""
+        ticket = uuid4().hex
+        self._wait(ticket)
+        try:
+            yield
+        finally:
+            self._turns.done(ticket)
+
+    def pause(self, for_s: float) -> None:
+        """Obey a Retry-After, all workers together."""
+        self._turns.pause(for_s)
+
+    def _wait(self, ticket: str) -> None:
+        now = context.current()
+        until = time.monotonic() + min(MOST_WAIT_S, max(0.0, now.deadline.left_s()))
+        counted = not now.background
+        self._count(counted)
+        try:
+            while True:
+                wait_s = self._take(ticket, now.background)
+                if wait_s == 0:
+                    return
+                if time.monotonic() + wait_s > until:
+                    raise RateLimited(self._upstream, "no turn in time", wait_s)
+                time.sleep(wait_s)
+        finally:
+            self._count(counted, -1)
+
+    def _take(self, ticket: str, background: bool) -> float:
+        if background and self._waiting:
+            return STEP_S  # somebody waits for an answer: refreshes come after
+        return self._turns.take(ticket, background=background)
+
+    def _count(self, counted: bool, step: int = 1) -> None:
+        if counted:
+            with self._lock:
+                self._waiting += step
