@@ -129,7 +129,9 @@ def test_start_all_when_run_a_second_time_from_elsewhere_then_all_is_up_in_secon
     started = start(link)
     started.wait_until_up()
 
-    assert time.monotonic() - begun < 5
+    # The 5 s are for a machine that has nothing else to do.
+    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert time.monotonic() - begun < 5 * others
     assert all(port_fault(port) for port in started.ports)
     assert f"http://localhost:{started.ports[0]}/api/dashboard/feed" in started.text
     assert "TMDB           stub" in started.text
