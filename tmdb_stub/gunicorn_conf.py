@@ -7,9 +7,14 @@ says otherwise.
 
 from __future__ import annotations
 
-from config import TmdbStubConfig
+import sys
 
-_config = TmdbStubConfig.from_env()
+from config import ConfigError, TmdbStubConfig
+
+try:
+    _config = TmdbStubConfig.from_env()
+except ConfigError as error:
+    sys.exit(str(error))
 
 bind = f"127.0.0.1:{_config.port}"
 workers = 1
@@ -21,4 +26,5 @@ keepalive = 75
 graceful_timeout = 5
 loglevel = _config.log_level.lower()
 proc_name = "tmdb-stub"
+# Since gunicorn 25 there is a control socket in the home directory unless it is switched off.
 control_socket_disable = True

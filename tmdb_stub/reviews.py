@@ -85,11 +85,8 @@ def _content(catalogue: Catalogue, film: Film, shift: int, number: int) -> str:
         )[shift + 2]
     ]
     names = [catalogue.people[member.person_id].name for member in film.cast]
-    if names:
-        name = names[number % len(names)]
-        sentences.append(
-            f"{name} is the reason to watch it." if shift >= 0 else f"Even {name} cannot save it."
-        )
+    if names and shift >= 0:
+        sentences.append(f"{names[number % len(names)]} is the reason to watch it.")
     words = prose.themes(catalogue, film)
     if words:
         word = words[(number + 1) % len(words)]

@@ -25,7 +25,8 @@ class Shapes:
     """Makes TMDB's bodies from the catalogue; pure, so safe for every thread.
 
     `language` is a code such as `en` or `de-DE`. The texts are in English; TMDB answers a missing
-    translation with an empty text and does not fall back, and so does this.
+    translation with an empty text and does not fall back, and so does this. No film of the facts
+    is an adult one, so `adult` is always false and `include_adult` changes nothing.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:

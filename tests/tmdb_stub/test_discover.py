@@ -97,10 +97,10 @@ def test_discover_when_videos_are_wanted_then_includes_them(
 def test_discover_when_people_are_given_then_equals_brute_force(
     catalogue: Catalogue, rows: list[Row]
 ) -> None:
-    """Cast, crew and both together, for everybody with several films in both roles."""
+    """Cast, crew and both together, for people with several films in both roles."""
     people = [p for p in catalogue.people.values() if len(p.acted_in) > 3 and len(p.directed) > 3]
-    assert people
-    for person in people:
+    assert len(people) > 8
+    for person in people[:8]:
         acted = {row["id"] for row in rows if person.name in _cast_names(row)}
         directed = {row["id"] for row in rows if person.name in row.get("directors", [])}
         for name, expected in (
