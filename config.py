@@ -267,8 +267,9 @@ class Config:
         slots = config.tmdb.slots + config.users.slots
         if slots > pool:
             read.fault(
-                f"TMDB_CONCURRENT_CALLS + USER_SERVICE_CONCURRENT_CALLS: {slots} is above "
-                f"POOL_THREADS ({pool}); calls would queue instead of being refused"
+                f"POOL_THREADS: {pool} is below TMDB_CONCURRENT_CALLS and "
+                f"USER_SERVICE_CONCURRENT_CALLS together ({slots}); calls would queue instead "
+                "of being refused"
             )
         read.close()
         return config

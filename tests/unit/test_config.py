@@ -241,8 +241,8 @@ def test_config_when_several_settings_are_wrong_then_all_are_named_at_once() -> 
     [
         ({"PAGE_DEADLINE_MS": "500", "TMDB_TIMEOUT_MS": "501"}, "TMDB_TIMEOUT_MS"),
         ({"USER_SERVICE_TIMEOUT_MS": "2001"}, "USER_SERVICE_TIMEOUT_MS"),
-        ({"POOL_THREADS": "8", "TMDB_CONCURRENT_CALLS": "9"}, "TMDB_CONCURRENT_CALLS"),
-        ({"USER_SERVICE_CONCURRENT_CALLS": "33"}, "USER_SERVICE_CONCURRENT_CALLS"),
+        ({"POOL_THREADS": "8", "TMDB_CONCURRENT_CALLS": "5"}, "POOL_THREADS"),
+        ({"USER_SERVICE_CONCURRENT_CALLS": "17"}, "POOL_THREADS"),
         ({"CACHE_TTL": "700", "CACHE_GRACE": "699"}, "CACHE_GRACE"),
         ({"CACHE_STALE_IF_ERROR": "599"}, "CACHE_STALE_IF_ERROR"),
         ({"AUTH_ENABLED": "true"}, "JWT_SECRET"),
