@@ -65,7 +65,7 @@ def port_fault(port: int) -> str | None:
 class Server:
     """A gunicorn master and its workers, in a process group of their own.
 
-    Not thread-safe. `log` receives what they print; it is emptied at each start.
+    Not thread-safe. `log` receives what they print; the first start empties it.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Server:
     def start(self, env: Mapping[str, str] | None = None) -> None:
         """Start it, with `env` in place of this process's environment; do not wait."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        with self.log.open("ab" if self._process else "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
                 self.command,
                 cwd=ROOT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ class Stack:
         # One session for all calls to the BFF; no proxy, .netrc or cookie of the developer.
         self.http = requests.Session()
         self.http.trust_env = False
+        self._was_faulty = False
 
     def __enter__(self) -> Stack:
         self.start()
@@ -170,6 +172,7 @@ class Stack:
     def faults(self, upstream: str, **fault: Any) -> None:
         """Set a fault of `users` or `tmdb` (see the contract); without one, end it."""
         if fault:
+            self._was_faulty = True
             self._control("PUT", upstream, "/__faults", json=fault)
         else:
             self._control("DELETE", upstream, "/__faults")
@@ -187,9 +190,17 @@ class Stack:
         """Bring both stubs back to how they start: no fault, no counts, the sample data."""
         for upstream in ("users", "tmdb"):
             self.faults(upstream)
-            self.forget_calls(upstream)
+        if self._was_faulty:
+            # An earlier test may have opened a circuit; an uncached call to each closes it.
+            self.wait(self._bff_has_recovered, "the BFF did not recover from a fault")
+            self._was_faulty = False
         self._control("POST", "users", "/reset")
-        self.forget_calls("users")
+        for upstream in ("users", "tmdb"):
+            self.forget_calls(upstream)
+
+    def _bff_has_recovered(self) -> bool:
+        paths = ("/api/users/favorites", f"/api/movies/search?query={uuid.uuid4().hex}")
+        return all(self.get(path).ok for path in paths)
 
     def logs(self, lines: int = 25) -> str:
         """Return the last lines of every process's log."""
