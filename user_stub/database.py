@@ -53,6 +53,7 @@ class Database:
             max_overflow=56,
             pool_timeout=POOL_TIMEOUT_S,
             connect_args={"timeout": self._busy_timeout_s},
+            hide_parameters=True,  # they hold user ids, which no log may show
         )
         event.listen(engine, "connect", self._on_sqlite_connect)
         event.listen(engine, "begin", _begin_sqlite)
@@ -66,6 +67,7 @@ class Database:
             max_overflow=16,
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={
                 "connect_timeout": 3,
                 "options": f"-c lock_timeout={timeout_ms} -c statement_timeout={timeout_ms}",

@@ -8,7 +8,14 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -19,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+# What a driver raises for a wrong statement or value, as opposed to its own state.
+OUR_FAULT = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
 class Invalid(Exception):
@@ -95,9 +104,9 @@ def _database_unavailable(error: Exception) -> Response:
 
 def _database_error(error: SQLAlchemyError) -> Response:
     """Tell a database that is away or locked (503) from a statement of ours that is wrong (500)."""
-    if isinstance(error, PoolTimeout):
-        return _database_unavailable(error)
-    if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+    if isinstance(error, OUR_FAULT):
+        return _bug(error)
+    if isinstance(error, DBAPIError | PoolTimeout):
         return _database_unavailable(error)
     return _bug(error)
 

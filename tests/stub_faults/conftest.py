@@ -29,8 +29,8 @@ def server() -> Iterator[tuple[str, int]]:
         listener.listen(64)
         listener.set_inheritable(True)
         address = listener.getsockname()
-        command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "8"]
-        command += ["--graceful-timeout", "1", "--bind", f"fd://{listener.fileno()}"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "tests/stub_faults/gunicorn_conf.py"]
+        command += ["--bind", f"fd://{listener.fileno()}"]
         process = subprocess.Popen(
             [*command, "tests.stub_faults.host_app:app"],
             cwd=ROOT,

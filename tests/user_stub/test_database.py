@@ -203,3 +203,29 @@ def test_memory_database_is_refused() -> None:
     """Refuse a database that the threads could not share."""
     with pytest.raises(ValueError, match="database file"):
         Store("sqlite:///:memory:", busy_timeout_s=1)
+
+
+def test_statement_that_is_wrong_is_500_without_the_user_in_the_log(
+    make_app: MakeApp, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tell a constraint that our own statement broke (500) from a database that is away (503)."""
+    client = make_app().test_client()
+    path = database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON watchlist"
+            " BEGIN SELECT RAISE(ABORT, 'broken'); END"
+        )
+
+    answer = client.post("/watchlist", json={"movie_id": 1}, headers={"X-User-Id": "ada-lovelace"})
+
+    assert answer.status_code == 500
+    assert "broken" not in answer.text
+    assert "IntegrityError" in caplog.text
+    assert "ada-lovelace" not in caplog.text
+    assert client.get("/library", headers={"X-User-Id": "ada-lovelace"}).json == {
+        "favorites": [],
+        "watchlist": [],
+        "history": [],
+        "revision": 0,
+    }

@@ -75,6 +75,14 @@ def test_post_id_alone_leaves_the_rest_empty(
     assert item["genres"] == []
 
 
+def test_post_whole_number_with_a_decimal_point_is_an_integer(client: FlaskClient) -> None:
+    """Read 7.0 as the integer that it is in JSON Schema."""
+    answer = client.post("/favorites", json={"movie_id": 7.0, "rating": 4.0})
+
+    assert answer.status_code == 201
+    assert b'"movie_id":7,' in answer.data
+
+
 @pytest.mark.parametrize(("path", "_name", "_plural"), LISTS)
 def test_post_film_again_is_409_and_keeps_the_first(
     client: FlaskClient, path: str, _name: str, _plural: str
