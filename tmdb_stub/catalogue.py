@@ -29,7 +29,8 @@ class CastMember:
     credit_id: str
 
 
-@dataclass(frozen=True, slots=True)
+# Each film is one object: identity is equality, and a set does not hash it field by field.
+@dataclass(frozen=True, slots=True, eq=False)
 class Film:
     """The facts of one film. Unknown numbers are 0, unknown texts empty, unknown paths None."""
 

@@ -30,7 +30,6 @@ _STOP_WORDS = frozenset(
 SIMILAR_COUNT = 200
 # TMDB recommends two pages at most for nearly every film.
 RECOMMENDED_COUNT = 40
-_SERIES_FIRST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,8 @@ class Related:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._lock = threading.Lock()
+        # From 0 (no votes) to about 1 (30,000 votes).
+        self._fame = [math.log10(film.vote_count + 1) / 4.5 for film in catalogue.films]
         self._postings: dict[Feature, list[int]] | None = None
         self._similar = lru_cache(maxsize=2048)(self._find_similar)
         self._recommended = lru_cache(maxsize=2048)(self._find_recommended)
@@ -99,18 +100,19 @@ class Related:
             value = weights.of(feature[0]) * math.log(len(films) / len(found))
             for position in found:
                 scores[position] += value
-        series = film.collection_id
-        ranked: list[tuple[float, int]] = []
-        for position, score in enumerate(scores):
-            other = films[position]
-            if not score or other is film:
-                continue
-            # A tenth of a point for the most popular film decides between equals.
-            total = score * _pull(other, weights.votes) + 0.1 * (1 - position / len(films))
-            if series is not None and other.collection_id == series:
-                total += _SERIES_FIRST
-            ranked.append((-total, position))
-        return tuple(films[position] for _, position in heapq.nsmallest(count, ranked))
+        base, pull = 1 - weights.votes, weights.votes
+        # A tenth of a point for the most popular film decides between equals.
+        slope = 0.1 / len(films)
+        ranked = [
+            (score * (base + pull * fame) - slope * position, position)
+            for position, (score, fame) in enumerate(zip(scores, self._fame, strict=True))
+            if score
+        ]
+        best = [films[position] for _, position in heapq.nlargest(count + 1, ranked)]
+        series = self._catalogue.collections.get(film.collection_id or 0)
+        together = dict.fromkeys((*(_by_rank(series.films, best) if series else ()), *best))
+        together.pop(film, None)
+        return tuple(together)[:count]
 
     def _index(self) -> dict[Feature, list[int]]:
         # Built at the first question, not at the start: most test runs never ask.
@@ -124,9 +126,11 @@ class Related:
             return self._postings
 
 
-def _pull(film: Film, strength: float) -> float:
-    """Return a factor between 1 - strength (no votes) and about 1 (30,000 votes)."""
-    return 1 - strength + strength * math.log10(film.vote_count + 1) / 4.5
+def _by_rank(series: tuple[Film, ...], ranked: list[Film]) -> list[Film]:
+    """Return the films of a series, the ones that are ranked first."""
+    members = set(series)
+    known = [film for film in ranked if film in members]
+    return [*known, *(film for film in series if film not in known)]
 
 
 def features(film: Film) -> Iterator[Feature]:

@@ -37,7 +37,7 @@ def test_related_when_film_is_in_a_series_then_the_series_comes_first(
     stub: Stub, catalogue: Catalogue
 ) -> None:
     """All other films of a series stand before any other film, in both lists."""
-    for series in list(catalogue.collections.values())[:40]:
+    for series in list(catalogue.collections.values())[::20]:
         film = series.films[0]
         others = {other.id for other in series.films[1:]}
         for found in (stub.related.similar(film), stub.related.recommended(film)):
@@ -48,7 +48,7 @@ def test_related_when_asked_then_never_holds_the_film_itself_or_one_twice(
     stub: Stub, catalogue: Catalogue
 ) -> None:
     """A list has each other film once at most, within its length."""
-    for film in catalogue.films[::150]:
+    for film in catalogue.films[::300]:
         for found, limit in (
             (stub.related.similar(film), SIMILAR_COUNT),
             (stub.related.recommended(film), RECOMMENDED_COUNT),
