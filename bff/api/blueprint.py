@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import flask_smorest
-from flask import Request, abort
+import orjson
+from flask import Request, abort, request
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, UnprocessableEntity
 from werkzeug.routing import BaseConverter
 
-from bff.api.schemas.queries import MOST_ID
+from bff.api.schemas.queries import MOST_ID, NoQuerySchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -56,19 +58,41 @@ class StrictParser(FlaskParser):
         """Return the body; raise 415 where it is not declared as JSON, 400 where it is none."""
         if not req.is_json:
             abort(415, "the body must be JSON, declared as application/json")
-        body = super().load_json(req, schema)
+        try:
+            # The standard library reads more than JSON (NaN, lone surrogates), and raises
+            # something else than JSONDecodeError for deep nesting and for endless numbers.
+            body = orjson.loads(req.get_data(cache=True))
+        except orjson.JSONDecodeError:
+            abort(400, "the body is not JSON")
         if not isinstance(body, dict):
             raise refuse({"request": ["Must be an object."]}, "json")
         return body
 
-    def _handle_invalid_json_error(self, *_args: Any, **_kwargs: Any) -> Any:
-        abort(400, "the body is not JSON")
+
+Query = Mapping[str, str]
+KNOWN_QUERIES = 2048  # per route; a query of a dashboard is one of few
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
-    """flask-smorest's blueprint with the strict parser."""
+    """flask-smorest's blueprint with the strict parser.
+
+    Views return ready responses, so the decorators that describe answers only
+    describe: each wrapper of flask-smorest costs as much as the view itself.
+    """
 
     ARGUMENTS_PARSER = StrictParser(unknown=None)  # the schemas say what is unknown
+
+    def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Document the answer."""
+        return _describing(super().response(*args, **kwargs))
+
+    def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Document another answer."""
+        return _describing(super().alt_response(*args, **kwargs))
+
+    def doc(self, **kwargs: Any) -> Callable[[View], View]:
+        """Document more."""
+        return _describing(super().doc(**kwargs))
 
     def fails(self, *names: str) -> Callable[[View], View]:
         """Document failures by the names of their statuses, such as NOT_FOUND."""
@@ -79,6 +103,53 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             return view
 
         return decorate
+
+    def query(self, schema: type[Schema]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Read the query strictly and pass it as the first argument: {parameter: text}.
+
+        A query is read once: the same text has the same meaning. The mapping is
+        shared by requests and must not be changed.
+        """
+        reader = schema()
+
+        @lru_cache(KNOWN_QUERIES)
+        def read(_text: bytes) -> Query:
+            query: Query = self.ARGUMENTS_PARSER.parse(reader, request, location="query")
+            return query
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def reading(**path: Any) -> Any:
+                return view(read(request.query_string), **path)
+
+            return self._describe_query(schema, reading)
+
+        return decorate
+
+    def no_query(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """Refuse any query."""
+        reader = NoQuerySchema()
+
+        @wraps(view)
+        def refusing(*args: Any, **path: Any) -> Any:
+            if request.query_string:
+                self.ARGUMENTS_PARSER.parse(reader, request, location="query")
+            return view(*args, **path)
+
+        return self._describe_query(NoQuerySchema, refusing)
+
+    def _describe_query(self, schema: type[Schema], view: Callable[..., Any]) -> Callable[..., Any]:
+        return _describing(super().arguments(schema, location="query"))(view)
+
+
+def _describing(decorator: Callable[[Any], Any]) -> Callable[[View], View]:
+    """Return a decorator of flask-smorest with its description and without its wrapper."""
+
+    def decorate(view: View) -> View:
+        view._apidoc = decorator(view)._apidoc  # type: ignore[attr-defined]  # noqa: SLF001
+        return view
+
+    return decorate
 
 
 STATUSES = {

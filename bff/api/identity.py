@@ -44,11 +44,15 @@ class Identity:
         return str(g.user)
 
     def guard(self, blueprint: Blueprint) -> Blueprint:
-        """Ask for the user before each request of a blueprint, so that no route can forget it."""
+        """Ask for the user before each request of a blueprint, so that no route can forget it.
+
+        Not for OPTIONS: a browser's preflight carries no token (Fetch standard, CORS-preflight).
+        """
 
         @blueprint.before_request
         def identify() -> None:
-            self.user()
+            if request.method != "OPTIONS":
+                self.user()
 
         return blueprint
 

@@ -87,6 +87,8 @@ def problem(
 
 def register(app: Flask) -> None:
     """Answer every exception of the app with a problem document."""
+    # A path with // is an unknown one; werkzeug would redirect it, with a page of HTML.
+    app.url_map.merge_slashes = False
     app.register_error_handler(BffError, _expected)
     app.register_error_handler(Unauthorized, _unauthorized)
     app.register_error_handler(HTTPException, _http)

@@ -22,7 +22,6 @@ from bff.api.schemas.bodies import (
     WatchlistEntrySchema,
 )
 from bff.api.schemas.documents import Components
-from bff.api.schemas.queries import NoQuerySchema
 from bff.api.services import Services
 from bff.errors import NotFound
 from bff.pages.library import entry, find
@@ -92,7 +91,7 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
 
     @blp.route(f"/{kind.name}", endpoint=f"{kind.name}_list")
     @blp.doc(security=PERSONAL, summary=f"List the user's {kind.words}")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.response(200, components.ref(kind.collection))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def listed() -> Response:
@@ -100,7 +99,7 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
 
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", endpoint=f"{kind.name}_item")
     @blp.doc(security=PERSONAL, summary=f"Get a film of the user's {kind.words}")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.response(200, components.ref(kind.item))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
     def item(movie_id: int) -> Response:
@@ -116,14 +115,15 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
 
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", methods=["PUT"], endpoint=f"{kind.name}_put")
     @blp.doc(security=PERSONAL, summary=f"Set or change a film of the user's {kind.words}")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.arguments(kind.change)
     @blp.response(200, components.ref(answers.MESSAGES[kind.item_key]))
     @blp.alt_response(201, schema=components.ref(answers.MESSAGES[kind.item_key]), success=True)
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def put(body: Json, movie_id: int) -> Response:
+        key = _key()
         film = one(services.tmdb.movie(movie_id)).value
-        call = users.put(kind.name, who(), movie_id, entry(body, film), _key())
+        call = users.put(kind.name, who(), movie_id, entry(body, film), key)
         written = one(call).value
         done = "added to" if written.created else "changed in"
         return encode.written(
@@ -135,7 +135,7 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
         f"/{kind.name}/<tmdb_id:movie_id>", methods=["DELETE"], endpoint=f"{kind.name}_delete"
     )
     @blp.doc(security=PERSONAL, summary=f"Remove a film from the user's {kind.words}")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.response(200, components.ref(answers.REMOVED[kind.item.name]))
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *UPSTREAM)
     def remove(movie_id: int) -> Response:
@@ -150,7 +150,7 @@ def _add_new(
 
     @blp.route(f"/{kind.name}", methods=["POST"], endpoint=f"{kind.name}_post")
     @blp.doc(security=PERSONAL, summary=f"Add a film to the user's {kind.words}")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.arguments(new)
     @blp.response(
         201,
@@ -159,8 +159,9 @@ def _add_new(
     )
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def add(body: Json) -> Response:
+        key = _key()
         film = one(services.tmdb.movie(body["movie_id"])).value
-        written = one(users.add(kind.name, who(), entry(body, film), _key())).value
+        written = one(users.add(kind.name, who(), entry(body, film), key)).value
         response = encode.written(
             {"message": f"added to {kind.words}", kind.item_key: written.item}, 201
         )
