@@ -25,7 +25,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
 
     @blp.route("/feed")
     @blp.doc(security=PERSONAL)
-    @blp.arguments(PageQuerySchema, location="query")
+    @blp.query(PageQuerySchema)
     @blp.response(200, components.ref(answers.FEED))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def feed_page(query: Query) -> Response:
@@ -34,7 +34,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
 
     @blp.route("/movie/<tmdb_id:movie_id>/enriched")
     @blp.doc(security=PERSONAL)
-    @blp.arguments(FilmQuerySchema, location="query")
+    @blp.query(FilmQuerySchema)
     @blp.response(200, components.ref(answers.ENRICHED))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
     def movie_page(query: Query, movie_id: int) -> Response:
@@ -44,7 +44,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
 
     @blp.route("/complete")
     @blp.doc(security=PERSONAL)
-    @blp.arguments(PageQuerySchema, location="query")
+    @blp.query(PageQuerySchema)
     @blp.response(200, components.ref(answers.COMPLETE))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def complete_page(query: Query) -> Response:
@@ -55,7 +55,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
 
     @blp.route("/search/enriched")
     @blp.doc(security=PERSONAL)
-    @blp.arguments(SearchQuerySchema, location="query")
+    @blp.query(SearchQuerySchema)
     @blp.response(200, components.ref(answers.SEARCH))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def search_page(query: Query) -> Response:

@@ -13,7 +13,6 @@ from bff.api import encode
 from bff.api.blueprint import UPSTREAM, Blueprint
 from bff.api.schemas import answers
 from bff.api.schemas.documents import Components
-from bff.api.schemas.queries import NoQuerySchema
 from bff.api.services import Services
 
 NAME = "movie-dashboard-bff"
@@ -34,11 +33,11 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
 
     for path, endpoint in (("/health", "health"), ("/health/live", "live")):
         view = blp.response(200, components.ref(answers.HEALTH))(health)
-        view = blp.arguments(NoQuerySchema, location="query", as_kwargs=True)(view)
+        view = blp.no_query(view)
         blp.route(path, endpoint=endpoint)(view)
 
     @blp.route("/health/ready")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.response(200, components.ref(answers.READINESS), content_type="application/health+json")
     def ready() -> Response:
         """Tell whether the process can work; an upstream that is down is a warning"""
@@ -52,7 +51,7 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
         )
 
     @blp.route("/metrics")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.response(200, {"type": "string"}, content_type="text/plain")
     def prometheus() -> Response:
         """Get the metrics of all workers, in Prometheus' text format"""
@@ -63,7 +62,7 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
         )
 
     @blp.route("/api/configuration")
-    @blp.arguments(NoQuerySchema, location="query", as_kwargs=True)
+    @blp.no_query
     @blp.response(200, components.ref(answers.CONFIGURATION))
     @blp.fails("NOT_MODIFIED", *UPSTREAM)
     def configuration() -> Response:

@@ -31,7 +31,7 @@ def _add(blp: Blueprint, route: str, row: Read, services: Services, components: 
     failures = ("NOT_MODIFIED", *(("NOT_FOUND",) if "{" in route else ()), *UPSTREAM)
     view = blp.fails(*failures)(view)
     view = blp.response(200, components.ref(row.shape))(view)
-    view = blp.arguments(schema_for(row), location="query")(view)
+    view = blp.query(schema_for(row))(view)
     blp.route(_rule(route), endpoint=row.name)(view)
 
 
