@@ -38,6 +38,8 @@ PATTERNS: dict[str, re.Pattern[str]] = {
     ),
     "machine-path": re.compile(r"(?<![\w.~-])/(?:work|root|Users/\w+|home/\w+)/"),
 }
+# "a-secret-of-32-bytes": what tests plant, written so that a person sees it is none.
+WORDS = re.compile(r"(?:[a-z]+|[A-Z]+|\d{1,3})(?:[-_.](?:[a-z]+|[A-Z]+|\d{1,3}))*")
 PLACEHOLDERS = ("password", "secret", "pass", "pw", "example", "change-me")
 
 
@@ -90,7 +92,8 @@ def _is_real(kind: str, match: re.Match[str]) -> bool:
         return match["secret"].lower() not in PLACEHOLDERS
     if kind == "assignment":
         secret = match["secret"]
-        return any(char.isdigit() for char in secret) and _bits(secret) >= RANDOM_BITS
+        random = any(char.isdigit() for char in secret) and _bits(secret) >= RANDOM_BITS
+        return random and not WORDS.fullmatch(secret)
     return True
 
 

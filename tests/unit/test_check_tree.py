@@ -24,6 +24,7 @@ PLANTED = {
 HARMLESS = [
     "token = read.text('USER_SERVICE_TOKEN', check=_header_value)",
     "TMDB_API_KEY=",
+    "JWT_SECRET = 'a-secret-for-tests-of-at-least-32-bytes'",
     "secret_is_short_and_the_name_is_long_enough_to_look_random: bool",
     "postgres://user:password@localhost/movies",
     "redis://localhost:6379/0",
