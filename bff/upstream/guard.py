@@ -66,6 +66,10 @@ class Reply:
     body: bytes
 
 
+class _Unavailable(UpstreamFailed):
+    """The upstream answered that it cannot just now, so that asking again may help."""
+
+
 class Bulkhead:
     """At most `slots` calls to one upstream at once; one more is refused, it never queues."""
 
@@ -168,7 +172,7 @@ class Guard:
         self._budget.call()
         try:
             return self._attempt(operation, request, read)
-        except (Unreachable, UpstreamFailed) as error:
+        except (Unreachable, _Unavailable) as error:
             pause_s = random.uniform(0, RETRY_PAUSE_S)  # full jitter
             if (
                 request.method != "GET"
@@ -245,9 +249,8 @@ class Guard:
         except requests.RequestException as error:
             raise self._broken(error) from error
         if response.status_code >= 500:
-            raise UpstreamFailed(
-                name, f"status {response.status_code}", _retry_after_s(response.headers)
-            )
+            kind = _Unavailable if response.status_code in RETRYABLE_STATUS else UpstreamFailed
+            raise kind(name, f"status {response.status_code}", _retry_after_s(response.headers))
         return Reply(response.status_code, response.headers, body)
 
     def _body(self, response: requests.Response) -> bytes:
