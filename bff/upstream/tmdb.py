@@ -151,9 +151,11 @@ class TmdbClient:
 
     def _load(self, row: Read, target: str, known: Params, what: str) -> tuple[bytes, float]:
         ttl_s = float(self._ttl_s * row.ttl)
+        # A list is always there: 404 in its place is a wrong address or an ailing upstream.
+        names_a_thing = "_id}" in row.path
 
         def checked(reply: Reply) -> tuple[bytes, float]:
-            if reply.status == 404:
+            if reply.status == 404 and names_a_thing:
                 raise NotFound(NAME, what)
             if reply.status != 200:
                 raise BadResponse(NAME, f"status {reply.status}")
