@@ -1,0 +1,236 @@
+"""The whole BFF in this process, over real sockets to upstreams that can be made to fail."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+from werkzeug.test import TestResponse
+
+import bff
+import tmdb_stub
+import user_stub
+from bff.errors import Saturated
+from bff.upstream.guard import Guard
+from bff.upstream.retry import RetryBudget
+from bff.upstream.sockets import DeadlineAdapter
+from config import Config, UserServiceConfig
+from scripts.processes import until
+from tests.faults.server import Upstream
+from tests.faults.table import OPEN_S, PAGES, Case, Page
+
+DEADLINE_MS, TIMEOUT_MS = 400, 200
+SETTINGS = {
+    "ENV_FILE": os.devnull,
+    "PAGE_DEADLINE_MS": str(DEADLINE_MS),
+    "TMDB_TIMEOUT_MS": str(TIMEOUT_MS),
+    "USER_SERVICE_TIMEOUT_MS": str(TIMEOUT_MS),
+    "CIRCUIT_BREAKER_TIMEOUT_SECONDS": str(OPEN_S),
+    # Above the failures that a single page can bring about (three recommendations, twice each).
+    "CIRCUIT_BREAKER_FAILURE_THRESHOLD": "10",
+    "TMDB_CALLS_PER_SECOND": "10000",  # the tests are quicker than any frontend
+    "WEB_CONCURRENCY": "1",
+    "RATE_LIMIT_ENABLED": "false",
+    "LOG_LEVEL": "CRITICAL",
+}
+
+
+class Clock:
+    """A wall clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class _Refusing(DeadlineAdapter):
+    """Sends calls of one path to a port on which nobody listens."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__(slots)
+        self.path = ""
+        self._nobody = socket.socket()
+        self._nobody.bind(("127.0.0.1", 0))  # held and not listened on: the kernel refuses
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        """Send, or be refused."""
+        url = str(request.url)
+        if self.path and fnmatchcase(urlsplit(url).path, self.path):
+            request.url = f"http://127.0.0.1:{self._nobody.getsockname()[1]}/"
+        return super().send(request, *args, **options)
+
+    def close(self) -> None:
+        self._nobody.close()
+        super().close()
+
+
+@dataclass
+class Seen:
+    """What a caller saw."""
+
+    response: TestResponse
+    seconds: float
+    body: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.body = orjson.loads(self.response.data)
+
+
+class House:
+    """The app, its two upstreams and the state between them."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.clock = Clock()
+        self.tmdb = Upstream(tmdb_stub.create_app())
+        self._users_app = user_stub.create_app(
+            UserServiceConfig(3001, "", f"sqlite:///{folder / 'users.sqlite'}", "", "CRITICAL")
+        )
+        self._fill()
+        self.users = Upstream(self._users_app)
+        self.upstreams = {"tmdb": self.tmdb, "users": self.users}
+        own = {
+            "TMDB_BASE_URL": f"{self.tmdb.url}/3",
+            "USER_SERVICE_URL": self.users.url,
+            "CACHE_FILE": str(folder / "cache.sqlite"),
+        }
+        with mock.patch.dict(os.environ, {**SETTINGS, **own, **settings}, clear=True):
+            config = Config.from_env()
+        usual = list(logging.getLogger("bff").handlers)
+        self.app = bff.create_app(config)
+        logging.getLogger("bff").handlers[:] = usual
+        self.parts: bff.Bff = self.app.extensions["bff"]
+        assert self.parts.tmdb.cache is not None
+        self.cache = self.parts.tmdb.cache
+        self.cache._clock = self.clock
+        self.refusing: dict[str, _Refusing] = {}
+        for name, guard in self.parts.guards.items():
+            guard._session.get_adapter("http://").close()
+            self.refusing[name] = _Refusing(guard.policy.slots)
+            guard._session.mount("http://", self.refusing[name])
+        self._http = self.app.test_client(use_cookies=False)
+        self._healthy: dict[str, Seen] = {}
+        self._warm: dict[str, dict[str, Any]] = {}
+        self._stored_at = self.clock.now
+        self._learn()
+
+    def _fill(self) -> None:
+        """Give the demo user something in each collection, so that each field can be missed."""
+        client = self._users_app.test_client()
+        film = {"title": "Fight Club", "genres": [{"id": 18, "name": "Drama"}]}
+        for path, progress in (("/history/550", 1), ("/history/603", 0.4)):
+            assert client.put(path, json={**film, "progress": progress}).status_code < 300
+        assert client.put("/watchlist/550", json=film).status_code < 300
+
+    def _learn(self) -> None:
+        """Keep the healthy answer of each page, and what it puts into the cache."""
+        # The first calls build the stubs' answers, which takes longer than the BFF would wait.
+        for page in PAGES:
+            assert until(lambda page=page: self.get(page).response.status_code == 200, 20)
+            until(self._is_idle, 5)
+        for page in PAGES:
+            assert until(lambda page=page: self._is_healthy(page), 20), page.name
+            with self.cache._entries_lock:
+                self._warm[page.name] = dict(self.cache._entries)
+
+    def _is_healthy(self, page: Page) -> bool:
+        self.renew()
+        seen = self.get(page)
+        parts = seen.body.get("sections", {}).values()
+        self._healthy[page.name] = seen
+        return seen.response.status_code == 200 and not any(part["reason"] for part in parts)
+
+    def close(self) -> None:
+        """End everything."""
+        self.parts.close()
+        for upstream in self.upstreams.values():
+            upstream.close()
+        self._users_app.extensions["store"].close()
+
+    def get(self, page: Page) -> Seen:
+        """Ask for a page."""
+        started = time.monotonic()
+        response = self._http.get(page.url)
+        return Seen(response, time.monotonic() - started)
+
+    def healthy(self, page: Page) -> Any:
+        """Return the body of a page when nothing fails; a copy."""
+        return orjson.loads(self._healthy[page.name].response.data)
+
+    def healthy_bytes(self, page: Page) -> bytes:
+        """Return the same as it was sent."""
+        return bytes(self._healthy[page.name].response.data)
+
+    def healthy_but(self, page: Page, upstream: str, path: str, body: bytes) -> Any:
+        """Return the body of a page when nothing fails, but one call is answered with `body`."""
+        self.renew()
+        self.upstreams[upstream].says(path, body)
+        seen = self.get(page)
+        assert seen.response.status_code == 200
+        return seen.body
+
+    def prepare(self, case: Case, age_s: float = 0) -> None:
+        """Bring the state before a case about: old answers in the cache, and the fault."""
+        self.renew()
+        if case.cached:
+            self.clock.now = self._stored_at + age_s
+            with self.cache._entries_lock:
+                for key, entry in self._warm[case.page.name].items():
+                    self.cache._entries[key] = entry
+        guard, call = self.parts.guards[case.call.upstream], case.call
+        if case.fault.name == "refused":
+            self.refusing[call.upstream].path = call.path
+        elif case.fault.name == "open":
+            guard._breaker(call.circuit)._circuit.open()  # type: ignore[union-attr]
+        elif case.fault.name == "full":
+            fill(guard)
+        else:
+            self.upstreams[call.upstream].fail(call.path, case.fault.name, call.ahead)
+
+    def renew(self) -> None:
+        """Forget everything that earlier requests left behind."""
+        for upstream in self.upstreams.values():
+            upstream.heal()
+        for guard in self.parts.guards.values():
+            if guard.bulkhead.in_flight >= guard.bulkhead.slots:
+                guard.bulkhead.in_flight = 0  # filled by hand
+        assert until(self._is_idle, 2, 0.002), "a call did not give its slot back"
+        for name, guard in self.parts.guards.items():
+            guard._breakers.clear()
+            guard._budget = RetryBudget()
+            self.refusing[name].path = ""
+        governor = self.parts.guards["tmdb"]._governor
+        assert governor is not None
+        turns: Any = governor._turns
+        turns._sent.clear()
+        turns._paused_until = 0.0
+        with self.parts.store._opened().connection(commit=True) as db:  # type: ignore[union-attr]
+            db.execute("DELETE FROM answers")
+            db.execute("DELETE FROM leases")
+        with self.cache._entries_lock:
+            self.cache._entries.clear()
+        self.clock.now = self._stored_at
+
+    def _is_idle(self) -> bool:
+        return not any(guard.bulkhead.in_flight for guard in self.parts.guards.values())
+
+
+def fill(guard: Guard) -> None:
+    """Take all slots of a bulkhead."""
+    try:
+        while True:
+            guard.bulkhead.take()
+    except Saturated:
+        pass

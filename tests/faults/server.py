@@ -1,0 +1,219 @@
+"""An upstream on a real socket: answers as the real app does, or fails in any way one asks for."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from flask import Flask
+
+from tests.faults.table import RETRY_AFTER_S
+
+LONGEST_S = 5.0  # a held call ends by itself, whatever the test does
+HTML = b"<!doctype html><html><title>Log in</title><body>Please log in</body></html>"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole HTTP answer, but for its first line and its length."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+
+    def head(self, length: int | None = None) -> bytes:
+        """Return the head; `length` in place of the body's own."""
+        size = len(self.body) if length is None else length
+        lines = [f"HTTP/1.1 {self.status} Told", f"Content-Length: {size}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+
+class Upstream:
+    """A threaded HTTP server before a Flask app. Thread-safe.
+
+    The answers of the app are kept by path, so that they are the same bytes
+    each time. `fail` makes the calls of a path fail until `heal`.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._client = app.test_client(use_cookies=False)
+        self._known: dict[str, Answer] = {}
+        self._instead: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition()
+        self.calls: list[str] = []
+        self._path, self._fault, self._ahead = "", "", 0
+        self.healed = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.upstream = self  # type: ignore[attr-defined]
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the server."""
+        self.heal()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def fail(self, path: str, fault: str, ahead: int = 0) -> None:
+        """Fail calls of `path` (fnmatch); a 429 is held back until `ahead` calls have come."""
+        self.heal()
+        self.healed = threading.Event()
+        self._path, self._fault, self._ahead = path, fault, ahead
+
+    def heal(self) -> None:
+        """End the fault, let go of held calls and forget what was called and said instead."""
+        self._path, self._fault = "", ""
+        self.healed.set()
+        self._instead = {}
+        with self._arrived:
+            self.calls.clear()
+
+    def says(self, path: str, body: bytes) -> None:
+        """Answer calls of `path` (fnmatch) with this body, until `heal`."""
+        self._instead[path] = body
+
+    def asked(self, path: str) -> int:
+        """Return how many calls of a path (fnmatch) came."""
+        with self._arrived:
+            return sum(fnmatchcase(call, path) for call in self.calls)
+
+    def serve(self, handler: _Handler) -> None:
+        """Answer one call."""
+        path = urlsplit(handler.path).path
+        with self._arrived:
+            self.calls.append(path)
+            self._arrived.notify_all()
+        fault = self._fault if self._path and fnmatchcase(path, self._path) else ""
+        answer = self._answer(handler, path)
+        if fault:
+            _FAIL[fault](self, handler, answer)
+        else:
+            handler.wfile.write(answer.head() + answer.body)
+
+    def _answer(self, handler: _Handler, path: str) -> Answer:
+        for pattern, body in self._instead.items():
+            if fnmatchcase(path, pattern):
+                return Answer(200, body)
+        with self._lock:
+            if handler.path not in self._known:
+                told = ("Authorization", "X-User-Id")
+                headers = {name: handler.headers[name] for name in told if name in handler.headers}
+                reply = self._client.get(handler.path, headers=headers)
+                kept = [
+                    (name, value)
+                    for name, value in reply.headers
+                    if name in ("Content-Type", "Cache-Control")
+                ]
+                self._known[handler.path] = Answer(reply.status_code, reply.data, tuple(kept))
+            return self._known[handler.path]
+
+    # -- ways to fail
+
+    def _hold(self, seconds: float = LONGEST_S) -> bool:
+        return self.healed.wait(seconds)
+
+    def _timeout(self, handler: _Handler, _: Answer) -> None:
+        self._hold()
+        handler.close_connection = True
+
+    def _hang(self, handler: _Handler, answer: Answer) -> None:
+        handler.wfile.write(answer.head())
+        self._timeout(handler, answer)
+
+    def _slow_body(self, handler: _Handler, answer: Answer) -> None:
+        handler.close_connection = True
+        handler.wfile.write(answer.head())
+        for number in range(len(answer.body)):
+            if self._hold(0.02):
+                return
+            try:
+                handler.wfile.write(answer.body[number : number + 1])
+            except OSError:
+                return  # the caller has gone
+
+    def _status(self, handler: _Handler, status: int, *, wait: bool = False) -> None:
+        told: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+        if wait:
+            told = (*told, ("Retry-After", str(RETRY_AFTER_S)))
+        answer = Answer(status, b'{"status_code":11,"status_message":"told to fail"}', told)
+        handler.wfile.write(answer.head() + answer.body)
+
+    def _500(self, handler: _Handler, _: Answer) -> None:
+        self._status(handler, 500)
+
+    def _503(self, handler: _Handler, _: Answer) -> None:
+        self._status(handler, 503, wait=True)
+
+    def _404(self, handler: _Handler, _: Answer) -> None:
+        self._status(handler, 404)
+
+    def _429(self, handler: _Handler, _: Answer) -> None:
+        with self._arrived:  # so that it is known which calls went out before it
+            self._arrived.wait_for(lambda: len(self.calls) >= self._ahead, timeout=0.1)
+        self._status(handler, 429, wait=True)
+
+    def _truncated(self, handler: _Handler, answer: Answer) -> None:
+        half = Answer(200, answer.body[: len(answer.body) // 2])
+        handler.wfile.write(half.head() + half.body)
+
+    def _html(self, handler: _Handler, _: Answer) -> None:
+        answer = Answer(200, HTML, (("Content-Type", "text/html"),))
+        handler.wfile.write(answer.head() + answer.body)
+
+    def _wrong_types(self, handler: _Handler, answer: Answer) -> None:
+        wrong = Answer(200, orjson.dumps(_turned(orjson.loads(answer.body))))
+        handler.wfile.write(wrong.head() + wrong.body)
+
+    def _reset(self, handler: _Handler, answer: Answer) -> None:
+        handler.wfile.write(answer.head() + answer.body[: len(answer.body) // 2])
+        linger = struct.pack("ii", 1, 0)  # closing sends RST
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        handler.close_connection = True
+        # The handler's files keep a plain close() from closing, and would end with FIN first.
+        socket.close(handler.connection.detach())
+
+
+_FAIL = {
+    "timeout": Upstream._timeout,
+    "hang": Upstream._hang,
+    "slow_body": Upstream._slow_body,
+    "500": Upstream._500,
+    "503": Upstream._503,
+    "404": Upstream._404,
+    "429": Upstream._429,
+    "truncated": Upstream._truncated,
+    "html": Upstream._html,
+    "wrong_types": Upstream._wrong_types,
+    "reset": Upstream._reset,
+}
+
+
+def _turned(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the same keys, each with a value of another type."""
+    return {
+        key: {"a": 1} if isinstance(value, list | str) else "text"
+        for key, value in document.items()
+    }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self.server.upstream.serve(self)  # type: ignore[attr-defined]
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

@@ -1,0 +1,158 @@
+"""Every page, every upstream call of it, every way to fail: what the caller sees, and when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.faults.house import DEADLINE_MS, House, Seen
+from tests.faults.table import NOT_FOUND, Call, Case, cases
+
+pytestmark = pytest.mark.e2e
+
+MOST_S = (DEADLINE_MS + 100) / 1000
+AGE_S = 20_000  # past ttl and grace of every read, and young enough to be served
+EMPTY = {
+    "watchlist": ("users", "/watchlist", b'{"watchlist":[],"total":0}'),
+    "history": ("users", "/history", b'{"history":[],"total":0}'),
+    "recommended": (
+        "tmdb",
+        "/3/movie/*/recommendations",
+        b'{"page":1,"results":[],"total_pages":0,"total_results":0}',
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The BFF over upstreams that can be made to fail."""
+    made = House(tmp_path_factory.mktemp("house"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.01)
+        yield made
+    made.close()
+
+
+@pytest.mark.parametrize("case", cases(cached=False), ids=str)
+def test_page_when_a_call_fails_and_nothing_is_cached_then_says_what_is_missing(
+    house: House, case: Case
+) -> None:
+    """Status, sections, headers and time are as the table says; the rest is the healthy bytes."""
+    body = _expected(house, case)
+    house.prepare(case)
+    seen = house.get(case.page)
+    assert seen.seconds <= MOST_S
+    _holds(case, seen, body)
+    if case.fault.name != "refused":
+        attempts = house.upstreams[case.call.upstream].asked(case.call.path)
+        # One 429 is enough to keep the calls back that were still to go.
+        assert attempts == case.attempts() or (case.fault.name == "429" and 0 < attempts <= 3)
+
+
+@pytest.mark.parametrize("case", cases(cached=True), ids=str)
+def test_page_when_a_call_fails_and_an_old_answer_is_cached_then_serves_it_and_says_so(
+    house: House, case: Case
+) -> None:
+    """The old answer is labelled with reason and age; a 404 is a 404, whatever was cached."""
+    body = _expected(house, case)
+    house.prepare(case, AGE_S)
+    seen = house.get(case.page)
+    assert seen.seconds <= MOST_S
+    _holds(case, seen, body)
+
+
+def _holds(case: Case, seen: Seen, body: Any) -> None:
+    response = seen.response
+    if body is None:
+        _is_problem(case, seen)
+        return
+    assert response.status_code == 200
+    assert response.data == (body if isinstance(body, bytes) else orjson.dumps(body))
+    if case.page.name == "popular":
+        stale = f"movie-dashboard-bff; hit; ttl=0; detail={case.reason}"
+        assert response.headers["Cache-Status"] == stale
+        assert response.headers["Age"] == str(AGE_S)
+        assert response.headers["X-Degraded"] == "tmdb"
+    else:
+        parts = body["sections"]
+        degraded = [name for name, part in parts.items() if part["status"] != "ok"]
+        assert response.headers.get("X-Degraded") == (", ".join(degraded) or None)
+        if any(part["reason"] for part in parts.values()):
+            assert "ETag" not in response.headers
+
+
+def _is_problem(case: Case, seen: Seen) -> None:
+    response, problem = seen.response, seen.body
+    assert response.content_type == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    if case.reason == NOT_FOUND:
+        assert (response.status_code, problem["type"]) == (404, "/problems/not-found")
+        return
+    assert response.status_code == problem["status"] == case.fault.status
+    assert problem["upstream"] == case.call.upstream
+    assert problem["reason"] == case.reason
+    assert problem.get("retry_after") == case.fault.retry_after
+    wait = case.fault.retry_after
+    assert response.headers.get("Retry-After") == (None if wait is None else str(wait))
+
+
+# -- what the table says of a case
+
+
+def _expected(house: House, case: Case) -> Any:
+    """Return the body of the page, None where it is a problem; bytes where no section is told."""
+    missing = case.reason == NOT_FOUND
+    if any(call.required and (missing or not case.cached) for call in case.hit()):
+        return None
+    if case.page.name == "popular":
+        return house.healthy_bytes(case.page)
+    body = house.healthy(case.page)
+    if missing:  # of the films that the recommendations start from: nothing follows from them
+        return house.healthy_but(case.page, *EMPTY["recommended"])
+    for call in case.hit():
+        if case.cached:
+            body["sections"][call.section] = _section(case, "stale", AGE_S)
+        else:
+            _lose(house, case, call, body)
+    return body
+
+
+def _lose(house: House, case: Case, call: Call, body: Any) -> None:
+    """Take from the page what it cannot have without a call."""
+    body["sections"][call.section] = _section(case, "unavailable")
+    for path in call.nulls:
+        _null(body, path)
+    for section, needed in call.feeds:
+        fed = next(one for one in case.page.calls if one.section == section)
+        if needed:
+            body["sections"][section] = _section(case, "unavailable")
+            _null(body, fed.nulls[0])
+        elif body["sections"][section]["status"] == "ok":
+            # Still there, but it may hold films that the user has already: it says why.
+            body["sections"][section] = _section(case, "ok")
+            less = house.healthy_but(case.page, *EMPTY[call.section])
+            body[fed.nulls[0]] = less[fed.nulls[0]]
+
+
+def _section(case: Case, status: str, age: int | None = None) -> dict[str, Any]:
+    return {
+        "status": status,
+        "reason": case.reason,
+        "age": age,
+        "retry_after": case.fault.retry_after,
+    }
+
+
+def _null(body: Any, path: str) -> None:
+    """Set a field to null: `a`, `a.b` or `a[].b`."""
+    found = re.fullmatch(r"(?:(\w+)(\[\])?\.)?(\w+)", path)
+    assert found, path
+    where, each, name = found.groups()
+    parts = [body] if where is None else body[where] if each else [body[where]]
+    for part in parts:
+        assert part[name] is not None or each, f"{path} is null in the healthy answer"
+        part[name] = None
