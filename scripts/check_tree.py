@@ -39,7 +39,8 @@ PATTERNS: dict[str, re.Pattern[str]] = {
     "machine-path": re.compile(r"(?<![\w.~-])/(?:work|root|Users/\w+|home/\w+)/"),
 }
 # "a-secret-of-32-bytes": what tests plant, written so that a person sees it is none.
-WORDS = re.compile(r"(?:[a-z]+|[A-Z]+|\d{1,3})(?:[-_.](?:[a-z]+|[A-Z]+|\d{1,3}))*")
+_WORD = r"(?:[A-Za-z]+|[A-Za-z0-9]{1,5}|0123456789abcdef)"
+WORDS = re.compile(rf"{_WORD}(?:[-_.]{_WORD})*")
 PLACEHOLDERS = ("password", "secret", "pass", "pw", "example", "change-me")
 
 
