@@ -1,10 +1,12 @@
 """How gunicorn serves the BFF: every number comes from the settings (`config.py`)."""
 
+import contextlib
 import math
 import os
-import shutil
+import re
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from config import Config, ConfigError
@@ -64,11 +66,25 @@ control_socket_disable = True
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def on_starting(server: Any) -> None:
-    """Give the workers a directory for their metrics, so that /metrics can add them up."""
-    if METRICS_DIR not in os.environ:
-        os.environ[METRICS_DIR] = tempfile.mkdtemp(prefix="bff-metrics-", dir=memory)
-        server.own_metrics_dir = os.environ[METRICS_DIR]
+def when_ready(server: Any) -> None:
+    """Give the workers an empty directory for their metrics, so that /metrics can add them up.
+
+    The address is in its name and is ours by now: two servers never share one, and what a
+    killed server left is found and emptied.
+    """
+    if "GUNICORN_PID" in os.environ:
+        return  # a new master (USR2) beside the old one, whose directory it has inherited
+    address = re.sub(r"\W+", "-", str(server.LISTENERS[0]))
+    own = Path(memory or tempfile.gettempdir()) / f"bff-metrics-{os.getuid()}-{address}"
+    directory = Path(os.environ.setdefault(METRICS_DIR, str(own)))
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    empty(directory)
+
+
+def empty(directory: Path) -> None:
+    """Remove what prometheus_client wrote, and nothing else."""
+    for file in directory.glob("*.db"):
+        file.unlink(missing_ok=True)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
@@ -79,10 +95,12 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    """Remove the directory, unless a new master (USR2) has taken over the workers' place."""
-    directory = getattr(server, "own_metrics_dir", None)
-    if directory and not server.reexec_pid:
-        shutil.rmtree(directory, ignore_errors=True)
+    """Remove the metrics, unless a new master (USR2) goes on with them."""
+    if METRICS_DIR in os.environ and not server.reexec_pid:
+        directory = Path(os.environ[METRICS_DIR])
+        empty(directory)
+        with contextlib.suppress(OSError):  # somebody else's files are in it
+            directory.rmdir()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -72,6 +72,7 @@ class Stack:
             "TMDB_BASE_URL": f"{self.tmdb}/3",
             "DATABASE_URL": f"sqlite:///{directory / 'users.sqlite'}",
             "CACHE_FILE": directory / "tmdb-cache.sqlite",
+            "PROMETHEUS_MULTIPROC_DIR": directory / "metrics",
         }
         self.settings = {
             name: str(value) for name, value in (own | settings).items() if value is not None

@@ -23,8 +23,11 @@ from tests.e2e.stack import clean_environment, free_ports
 pytestmark = pytest.mark.e2e
 
 APPLICATION = """
-import pathlib, time
+import os, pathlib, time
 from flask import Flask, request
+from prometheus_client import CollectorRegistry, Counter, generate_latest, multiprocess
+
+COUNTED = Counter("counted", "Requests to /counted")
 
 HERE = pathlib.Path(__file__).parent
 app = Flask(__name__)
@@ -41,6 +44,20 @@ app.extensions["bff"] = Bff()
 @app.get("/health")
 def health():
     return {}
+
+
+@app.get("/counted")
+def counted():
+    COUNTED.inc()
+    time.sleep(0.05)
+    return {"pid": os.getpid()}
+
+
+@app.get("/metrics")
+def metrics():
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    return {"text": generate_latest(registry).decode()}
 
 
 @app.get("/environ")
@@ -283,6 +300,26 @@ def test_sigterm_when_a_slow_request_is_open_then_it_completes(tmp_path: Path) -
     assert server.exit_code() == 0
     assert (tmp_path / "closed").exists()
     server.end(0)
+
+
+def test_metrics_when_two_workers_count_then_the_sum_is_right_and_outlives_a_worker(
+    tmp_path: Path,
+) -> None:
+    """Workers share a directory for metrics, which is gone after the server."""
+    directory = tmp_path / "metrics"
+    server = serve(
+        tmp_path, WEB_CONCURRENCY="2", THREADS="1", PROMETHEUS_MULTIPROC_DIR=str(directory)
+    )
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: get(server.port, "/counted"), range(20)))
+    workers = {answer["pid"] for answer in answers}
+    os.kill(min(workers), signal.SIGKILL)
+    text = get(server.port, "/metrics")["text"]
+    server.end(10)
+
+    assert len(workers) == 2
+    assert "counted_total 20.0" in text
+    assert not directory.exists()
 
 
 def test_start_when_settings_are_wrong_then_it_lists_them_and_exits(tmp_path: Path) -> None:
