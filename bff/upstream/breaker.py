@@ -11,17 +11,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pybreaker
 
-from bff.errors import CircuitOpen
+from bff.errors import CircuitOpen, UpstreamTimeout
 from bff.upstream.board import Board, NoBoard
 
 log = logging.getLogger(__name__)
+
+PROBE_WAIT_S = 1.0  # when asking again may help while a probe is out
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,12 @@ class BreakerPolicy:
     successes: int = 2
 
 
-class _SlowCall(Exception):
-    """A good answer that came too late to count as one."""
+class CutShort(UpstreamTimeout):
+    """The request left the upstream too little time: it says nothing about its health."""
+
+
+class _Failed(Exception):
+    """Stands for a failure where pybreaker counts; it never leaves this module."""
 
 
 class NoBreaker:
@@ -69,13 +75,11 @@ class _Log(pybreaker.CircuitBreakerListener):
         log.warning("breaker.state breaker=%s from=%s to=%s", cb.name, old, new_state.name)
 
 
-class _Tell(pybreaker.CircuitBreakerListener):
-    """Puts what happens to a circuit on the board."""
+class _Turn(pybreaker.CircuitBreakerListener):
+    """Has the breaker note each change of its circuit at the moment when it happens."""
 
-    def __init__(
-        self, board: Board, storage: pybreaker.CircuitBreakerStorage, policy: BreakerPolicy
-    ) -> None:
-        self._board, self._storage, self._policy = board, storage, policy
+    def __init__(self, turned: Callable[[str], None]) -> None:
+        self._turned = turned
 
     def state_change(
         self,
@@ -83,42 +87,48 @@ class _Tell(pybreaker.CircuitBreakerListener):
         old_state: pybreaker.CircuitBreakerState | None,
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
-        name = str(cb.name)
-        if new_state.name == pybreaker.STATE_OPEN:
-            opened_at = self._storage.opened_at or datetime.now(UTC)
-            # Kept beyond its time, so that it ends by a probe and not by being forgotten.
-            self._board.open(name, opened_at.timestamp(), 10 * self._policy.open_s)
-        elif new_state.name == pybreaker.STATE_CLOSED:
-            self._board.close(name)
+        self._turned(new_state.name)
 
 
 class Breaker:
     """One circuit. Thread-safe; lives as long as the app.
+
+    pybreaker is told of a call when it is over, so that a result that comes
+    late, after the circuit has turned, can be left out. `clock` is monotonic:
+    a wall clock that is set back would keep a circuit open.
 
     Where the `board` is shared, a circuit that one worker opened or closed is
     so for all of them, and one probe goes out over all of them.
     """
 
     def __init__(
-        self, upstream: str, operation: str, policy: BreakerPolicy, board: Board | None = None
+        self,
+        upstream: str,
+        operation: str,
+        policy: BreakerPolicy,
+        board: Board | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.upstream, self.operation = upstream, operation
         self.name = f"{upstream}.{operation}"
-        self._policy = policy
+        self._policy, self._clock = policy, clock
         self._board = board or NoBoard()
-        self._storage = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
         self._circuit = pybreaker.CircuitBreaker(
             name=self.name,
             fail_max=policy.failures,
             reset_timeout=policy.open_s,
             success_threshold=policy.successes,
-            state_storage=self._storage,
-            listeners=[_Log(), _Tell(self._board, self._storage, policy)],
+            listeners=[_Log(), _Turn(self._turned)],
             throw_new_error_on_trip=False,
         )
+        self._opened = 0.0  # by the breaker's clock
+        self._heard: float | None = None  # what the board said when it was last followed
+        self._turns = 0  # how often the circuit has turned
+        self._telling = 0  # how many threads are about to tell the board
         self._probe = threading.Lock()
         self._window: deque[tuple[float, bool]] = deque(maxlen=10_000)
-        self._window_lock = threading.Lock()
+        # Held for a few steps, never through a call. pybreaker reports changes inside of it.
+        self._lock = threading.RLock()
 
     @property
     def state(self) -> str:
@@ -129,78 +139,133 @@ class Breaker:
 
     def check(self) -> None:
         """Raise `CircuitOpen` while no call, not even a probe, may go out; takes nothing."""
-        opened_at = self._storage.opened_at
-        if self.state == pybreaker.STATE_OPEN and opened_at is not None:
-            wait_s = self._policy.open_s - (datetime.now(UTC) - opened_at).total_seconds()
+        if self._board.shared:
+            self._follow()
+        self._check()
+
+    def _check(self) -> None:
+        state = self._circuit.current_state
+        if state == pybreaker.STATE_CLOSED:
+            return
+        if state == pybreaker.STATE_OPEN:
+            wait_s = self._opened + self._policy.open_s - self._clock()
             if wait_s > 0:
                 raise CircuitOpen(self.upstream, retry_after_s=wait_s)
+        if self._probe.locked():
+            raise CircuitOpen(self.upstream, "a probe is out", PROBE_WAIT_S)
 
     @contextmanager
     def calling(self) -> Iterator[None]:
         """Let the block run as a call; raise `CircuitOpen` where it may not go out.
 
         An exception from the block is a failure of the upstream and is raised
-        as it is.
+        as it is. `CutShort` says nothing about the upstream and is not counted.
         """
         self.check()
-        if self.state == pybreaker.STATE_CLOSED:
-            with self._counted():
+        with self._lock:
+            self._check()
+            turn = self._turns
+            closed = self._circuit.current_state == pybreaker.STATE_CLOSED
+            if not closed and not self._probe.acquire(blocking=False):
+                raise CircuitOpen(self.upstream, "a probe is out", PROBE_WAIT_S)
+        if closed:
+            with self._counted(turn):
                 yield
             return
-        if not self._probe.acquire(blocking=False):
-            raise CircuitOpen(self.upstream, "a probe is out", 1.0)
         try:
             if not self._board.probe(self.name, 2 * self._policy.slow_s):
-                raise CircuitOpen(self.upstream, "another worker's probe is out", 1.0)
+                raise CircuitOpen(self.upstream, "another worker's probe is out", PROBE_WAIT_S)
             try:
-                with self._counted():
+                with self._counted(self._half_opened()):
                     yield
             finally:
                 self._board.probed(self.name)
         finally:
             self._probe.release()
 
-    def _follow(self) -> None:
-        """Take over what other workers found out."""
-        opened = self._board.opened_at(self.name)
-        local = self._circuit.current_state
-        if opened is not None and local == pybreaker.STATE_CLOSED:
-            self._circuit.open()
-            self._storage.opened_at = datetime.fromtimestamp(opened, UTC)
-        elif opened is None and local != pybreaker.STATE_CLOSED:
-            self._circuit.close()
+    def _half_opened(self) -> int:
+        with self._lock:
+            if self._circuit.current_state == pybreaker.STATE_OPEN:
+                self._circuit.half_open()
+            return self._turns
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        started = time.monotonic()
-        entered = False
+    def _counted(self, turn: int) -> Iterator[None]:
+        started = self._clock()
         try:
-            with self._circuit.calling():
-                entered = True
-                yield
-                if time.monotonic() - started > self._policy.slow_s:
-                    raise _SlowCall
-        except pybreaker.CircuitBreakerError:
-            raise CircuitOpen(self.upstream, retry_after_s=1.0) from None
-        except _SlowCall:
-            self._record(failed=True)
-        except BaseException:
-            if entered:
-                self._record(failed=True)
+            yield
+        except CutShort:
             raise
-        else:
-            self._record(failed=False)
+        except BaseException:
+            self._count(turn, failed=True)
+            raise
+        self._count(turn, failed=self._clock() - started > self._policy.slow_s)
 
-    def _record(self, *, failed: bool) -> None:
-        now = time.monotonic()
-        with self._window_lock:
-            self._window.append((now, failed))
-            while self._window[0][0] < now - self._policy.window_s:
-                self._window.popleft()
-            calls = len(self._window)
-            failures = sum(bad for _, bad in self._window) if failed else 0
-            tripped = calls >= self._policy.least_calls and failures >= calls * self._policy.rate
-            if tripped:
-                self._window.clear()
-        if tripped and self.state == pybreaker.STATE_CLOSED:
-            self._circuit.open()
+    def _count(self, turn: int, *, failed: bool) -> None:
+        """Take the result of a call that began at `turn`; too late, it counts for nothing."""
+        with self._lock:
+            if turn != self._turns:
+                return
+            before = self._circuit.current_state
+            with suppress(_Failed), self._circuit.calling():
+                if failed:
+                    raise _Failed
+            if before == pybreaker.STATE_CLOSED and turn == self._turns and self._rate(failed):
+                self._circuit.open()
+            if turn == self._turns:
+                return
+            # A failed probe has opened the circuit anew, or the last good one has closed it.
+            opened = self._circuit.current_state == pybreaker.STATE_OPEN
+            at = self._heard = datetime.now(UTC).timestamp() if opened else None
+            self._telling += 1
+        try:  # outside of the lock: the board may be slow
+            if at is None:
+                self._board.close(self.name)
+            else:
+                # Kept beyond its time, so that it ends by a probe and not by being forgotten.
+                self._board.open(self.name, at, 10 * self._policy.open_s)
+        finally:
+            with self._lock:
+                self._telling -= 1
+
+    def _rate(self, failed: bool) -> bool:
+        """Note a result; whether too many of the last calls have failed."""
+        now = self._clock()
+        self._window.append((now, failed))
+        while self._window[0][0] < now - self._policy.window_s:
+            self._window.popleft()
+        calls = len(self._window)
+        if not failed or calls < self._policy.least_calls:
+            return False
+        return sum(bad for _, bad in self._window) >= calls * self._policy.rate
+
+    def _turned(self, state: str) -> None:
+        """Note that the circuit is in another state; what came before counts no more."""
+        with self._lock:
+            self._turns += 1
+            self._window.clear()
+            if state == pybreaker.STATE_OPEN:
+                self._opened = self._clock()
+
+    def _follow(self) -> None:
+        """Take over what other workers found out; they are not told their own news."""
+        with self._lock:
+            turn = self._turns
+            if self._telling:
+                return
+        heard = self._board.opened_at(self.name)
+        if heard == self._heard:
+            return
+        with self._lock:
+            if turn != self._turns or self._telling:
+                return  # older than what was found out here meanwhile
+            known, self._heard = self._heard, heard
+            closed = self._circuit.current_state == pybreaker.STATE_CLOSED
+            if heard is None:
+                if not closed:
+                    self._circuit.close()
+            elif closed or known is None or heard > known:
+                # Another machine's clock may go wrong: at least now, at most a whole time ago.
+                age_s = datetime.now(UTC).timestamp() - heard
+                self._circuit.open()
+                self._opened = self._clock() - min(max(0.0, age_s), self._policy.open_s)
