@@ -34,7 +34,7 @@ from bff.errors import (
 )
 from bff.upstream import session
 from bff.upstream.board import Board, NoBoard
-from bff.upstream.breaker import Breaker, BreakerPolicy, NoBreaker
+from bff.upstream.breaker import Breaker, BreakerPolicy, CutShort, NoBreaker
 from bff.upstream.governor import Governor
 from bff.upstream.retry import RetryBudget
 
@@ -45,6 +45,7 @@ MOST_BYTES = 8 * 1024 * 1024  # of one answer; TMDB's largest real ones have 340
 RETRYABLE_STATUS = (502, 503, 504)
 RETRY_PAUSE_S = 0.1
 PAUSE_S = 1.0  # after a 429 that does not say how long
+MOST_PAUSE_S = 86_400  # what a Retry-After is taken for at the most
 
 
 @dataclass(frozen=True)
@@ -139,26 +140,35 @@ class Guard:
         """Have a thread of the pool do `task`, in a slot of the bulkhead; never blocks.
 
         Everything that the task does has the upstream's timeout, and not more
-        than is left of the request's deadline. Without a slot the future has
-        failed with `Saturated`.
+        than is left of the request's deadline. Without a slot, or without a
+        thread because the process ends, the future has failed with `Saturated`.
         """
         try:
             self.bulkhead.take()
         except Saturated as error:
-            full: Future[T] = Future()
-            full.set_exception(error)
-            return full
+            return _failed(error)
         try:
             future = self._submit(self._within, task, *args)
+        except RuntimeError:  # the pool is closed, or the system gives no more threads
+            self.bulkhead.give()
+            return _failed(Saturated(self.policy.name, "no thread", 1))
         except BaseException:
             self.bulkhead.give()
             raise
-        future.add_done_callback(lambda _: self.bulkhead.give())
+        future.add_done_callback(self._never_ran)
         return future
 
     def _within(self, task: Callable[..., T], *args: Any) -> T:
-        context.enter(context.current().within(self.policy.timeout_s))
-        return task(*args)
+        # The slot is given back before anybody sees the result: who has it may call again.
+        try:
+            context.enter(context.current().within(self.policy.timeout_s))
+            return task(*args)
+        finally:
+            self.bulkhead.give()
+
+    def _never_ran(self, future: Future[Any]) -> None:
+        if future.cancelled():
+            self.bulkhead.give()
 
     def send(
         self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
@@ -169,9 +179,8 @@ class Guard:
         is not what was asked for. A GET may be sent twice, anything else never.
         Raises `UpstreamError`. Called inside of a task of `start`.
         """
-        self._budget.call()
         try:
-            return self._attempt(operation, request, read)
+            return self._attempt(operation, request, read, self._budget.call)
         except (Unreachable, _Unavailable) as error:
             pause_s = random.uniform(0, RETRY_PAUSE_S)  # full jitter
             if (
@@ -185,7 +194,11 @@ class Guard:
             return self._attempt(operation, request, read)
 
     def _attempt(
-        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
+        self,
+        operation: str,
+        request: requests.PreparedRequest,
+        read: Callable[[Reply], T],
+        goes_out: Callable[[], None] = lambda: None,
     ) -> T:
         started = time.monotonic()
         outcome = "ok"
@@ -193,6 +206,7 @@ class Guard:
             breaker = self._breaker(operation)
             breaker.check()
             with self._turn(), breaker.calling():
+                goes_out()
                 reply = self._exchange(request)
                 value = read(reply) if reply.status < 400 else None
             self.last_success = datetime.now(UTC)
@@ -236,18 +250,18 @@ class Guard:
         name = self.policy.name
         timeout_s = min(self.policy.timeout_s, context.current().deadline.left_s())
         if timeout_s <= 0:
-            raise UpstreamTimeout(name, "no time left")
+            raise CutShort(name, "no time left")
         try:
             with self._session.send(
                 request, stream=True, timeout=timeout_s, allow_redirects=False, proxies={}
             ) as response:
                 body = self._body(response)
         except requests.Timeout as error:
-            raise UpstreamTimeout(name) from error
+            raise self._late(timeout_s) from error
         except (requests.exceptions.ContentDecodingError, requests.exceptions.InvalidHeader) as e:
             raise BadResponse(name, "cannot be decoded") from e
         except requests.RequestException as error:
-            raise self._broken(error) from error
+            raise self._broken(error, timeout_s) from error
         if response.status_code >= 500:
             kind = _Unavailable if response.status_code in RETRYABLE_STATUS else UpstreamFailed
             raise kind(name, f"status {response.status_code}", _retry_after_s(response.headers))
@@ -263,15 +277,20 @@ class Guard:
                 raise BadResponse(self.policy.name, "too large")
         return b"".join(parts)
 
-    def _broken(self, error: requests.RequestException) -> UpstreamError:
+    def _broken(self, error: requests.RequestException, timeout_s: float) -> UpstreamError:
         cause: Any = error.args[0] if error.args else None
-        if isinstance(cause, ReadTimeoutError):
-            return UpstreamTimeout(self.policy.name)
-        if isinstance(cause, Exception) and any(
-            isinstance(part, IncompleteRead) for part in cause.args
-        ):
+        parts = (cause, *cause.args) if isinstance(cause, Exception) else ()
+        if any(isinstance(part, (ReadTimeoutError, TimeoutError)) for part in parts):
+            return self._late(timeout_s)
+        if any(isinstance(part, IncompleteRead) for part in parts):
             return BadResponse(self.policy.name, "ends too early")
         return Unreachable(self.policy.name)
+
+    def _late(self, timeout_s: float) -> UpstreamTimeout:
+        """Return what a timeout after `timeout_s` means."""
+        # A request that came with little time left proves nothing against the upstream.
+        kind = CutShort if timeout_s < self.policy.timeout_s / 2 else UpstreamTimeout
+        return kind(self.policy.name)
 
     def _note(self, operation: str, outcome: str, duration_ms: float) -> None:
         name = self.policy.name
@@ -285,15 +304,22 @@ class Guard:
             )
 
 
+def _failed(error: UpstreamError) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
+
+
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; None where unclear."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), 86_400))
+        return float(min(int(text[:9]), MOST_PAUSE_S))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        wait_s = (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser raises all of them
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, min((moment - datetime.now(UTC)).total_seconds(), 86_400))
+    return max(0.0, min(wait_s, MOST_PAUSE_S))
