@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import redis
 from flask import Flask
-from flask_cors import CORS
+from limits.storage import RedisStorage
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bff.api import dashboard, docs, health, lifecycle, limits, movies, problems, users
+from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users
+from bff.api.counts import SharedCounts
+from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
 from bff.fan_out import FanOut
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 MOST_BODY_BYTES = 64 * 1024
-IMAGES = "https://image.tmdb.org/t/p/"
 
 __all__ = ["VERSION", "create_app"]
 
@@ -88,17 +89,22 @@ def create_app(config: Config) -> Flask:
     identity = Identity(auth.required, auth.secret, auth.algorithm, auth.audience)
     lifecycle.register(app, config.page_deadline_s)
     problems.register(app)
-    CORS(
-        app,
-        origins=list(config.cors_origins),
-        expose_headers=EXPOSED,
-        max_age=600,
-        always_send=False,
-    )
+    cors.register(app, config.cors_origins)
     if config.rate_limit_enabled:
-        limits.Limit(config.rate_limit_per_minute, identity, limits.in_memory()).register(app)
+        limits.Limit(
+            config.rate_limit_per_minute,
+            identity,
+            SharedCounts(config.cache.file.with_name("rate-limits.bin")),
+            _shared_counts(config),
+        ).register(app)
     services = Services(
-        parts.fan_out, parts.tmdb, parts.users, identity, parts.guards, config.tmdb_is_live, IMAGES
+        parts.fan_out,
+        parts.tmdb,
+        parts.users,
+        identity,
+        Encoder(),
+        parts.guards,
+        config.tmdb_is_live,
     )
     api = docs.register(app, VERSION)
     api.register_blueprint(dashboard.blueprint(services, api.components))
@@ -107,12 +113,6 @@ def create_app(config: Config) -> Flask:
     api.register_blueprint(users.blueprint(services, api.components))
     api.register_blueprint(health.blueprint(services, api.components, VERSION))
     return app
-
-
-EXPOSED = [
-    *("X-Request-ID", "X-Process-Time", "Server-Timing", "X-Degraded", "ETag", "Age"),
-    *("Cache-Status", "Retry-After", "RateLimit", "RateLimit-Policy", "Location"),
-]
 
 
 def _policy(name: str, upstream: UpstreamSettings, breaker: BreakerSettings) -> Policy:
@@ -150,6 +150,14 @@ def _redis(config: Config) -> redis.Redis | None:
         return None
     return redis.Redis.from_url(
         config.redis_url, socket_timeout=0.2, socket_connect_timeout=0.2, max_connections=64
+    )
+
+
+def _shared_counts(config: Config) -> RedisStorage | None:
+    if not config.redis_url:
+        return None
+    return RedisStorage(
+        config.redis_url, wrap_exceptions=True, socket_timeout=0.2, socket_connect_timeout=0.2
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,26 @@ class Timing:
 
 @dataclass(slots=True)
 class RequestContext:
-    """What belongs to one request. `timings` is appended to by worker threads (atomic)."""
+    """What belongs to one request. `timings` is appended to by worker threads (atomic).
+
+    `arrived` is a moment of the monotonic clock. `user`, `limit` and `revision`
+    are set once, in the request's own thread: who asks, what is left to them,
+    and the revision of their library that they know of (0: of none).
+    """
 
     request_id: str
     deadline: Deadline
     timings: list[Timing] = field(default_factory=list)
     background: bool = False
+    arrived: float = 0.0
+    user: str | None = None
+    limit: tuple[str, str] | None = None
+    revision: int = 0
 
     def within(self, seconds: float) -> RequestContext:
         """Return the same request with a deadline at most `seconds` from now."""
         at = min(self.deadline.at, time.monotonic() + seconds)
-        return RequestContext(self.request_id, Deadline(at), self.timings, self.background)
+        return replace(self, deadline=Deadline(at))
 
     def apart(self, seconds: float, *, background: bool = False) -> RequestContext:
         """Return work for others as well: `seconds` from now, whoever asked first.
@@ -58,7 +67,9 @@ class RequestContext:
         In the background it has timings of its own, since no answer waits for it.
         """
         timings = [] if background else self.timings
-        return RequestContext(self.request_id, Deadline.after(seconds), timings, background)
+        return replace(
+            self, deadline=Deadline.after(seconds), timings=timings, background=background
+        )
 
 
 _NONE = RequestContext("-", Deadline(float("inf")))

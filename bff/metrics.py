@@ -7,6 +7,7 @@ The variable is read by prometheus_client when it is first imported;
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
@@ -28,6 +29,25 @@ UPSTREAM_SECONDS = Histogram(
 )
 CACHE = Counter("bff_cache", "Look-ups in the cache of TMDB's answers", ["result"])
 SECTIONS = Counter("bff_sections", "Sections of pages by status", ["section", "status"])
+
+
+# Finding a labelled counter costs more than counting, so those of the hot path are kept.
+@lru_cache(1024)
+def requests_of(route: str, method: str, status: int) -> Counter:
+    """Return the counter of requests with these labels."""
+    return REQUESTS.labels(route, method, status)
+
+
+@lru_cache(256)
+def seconds_of(route: str) -> Histogram:
+    """Return the histogram of a route."""
+    return REQUEST_SECONDS.labels(route)
+
+
+@lru_cache(16)
+def cache_of(result: str) -> Counter:
+    """Return the counter of a result of the cache."""
+    return CACHE.labels(result)
 
 
 def exposition() -> bytes:

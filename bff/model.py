@@ -45,6 +45,7 @@ class Ok(Generic[T_co]):
     age_s: float = 0.0
     fresh_s: float = 0.0
     stale_because: Failed | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,3 +281,4 @@ READS: tuple[Read, ...] = (
         "/api/people/{person_id}/credits",
     ),
 )
+BY_NAME: dict[str, Read] = {row.name: row for row in (*READS, ENRICHED, CONFIGURATION)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Response
 
-from bff.api import encode
 from bff.api.blueprint import UPSTREAM, Blueprint
 from bff.api.schemas import answers
 from bff.api.schemas.documents import Components
@@ -21,7 +20,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     blp = Blueprint("Dashboard", __name__, url_prefix="/api/dashboard")
     services.identity.guard(blp)
     tmdb, users, run = services.tmdb, services.users, services.fan_out.run
-    who = services.identity.user
+    who, page = services.identity.user, services.encoder.page
 
     @blp.route("/feed")
     @blp.doc(security=PERSONAL)
@@ -30,7 +29,8 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def feed_page(query: Query) -> Response:
         """Get the feed: popular films with the user's marks"""
-        return encode.page(feed.assemble(run(feed.plan(tmdb, users, who(), query))))
+        outcomes = run(feed.plan(tmdb, users, who(), query))
+        return page("feed", outcomes, lambda: feed.assemble(outcomes))
 
     @blp.route("/movie/<tmdb_id:movie_id>/enriched")
     @blp.doc(security=PERSONAL)
@@ -40,7 +40,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     def movie_page(query: Query, movie_id: int) -> Response:
         """Get a film with people, related films and the user's data"""
         outcomes = run(movie.plan(tmdb, users, who(), movie_id, query))
-        return encode.page(movie.assemble(outcomes))
+        return page("movie", outcomes, lambda: movie.assemble(outcomes))
 
     @blp.route("/complete")
     @blp.doc(security=PERSONAL)
@@ -51,7 +51,11 @@ def blueprint(services: Services, components: Components) -> Blueprint:
         """Get everything that the first screen shows"""
         outcomes = run(complete.plan(tmdb, users, who(), query))
         recommendations = run(complete.plan_recommended(tmdb, outcomes, query))
-        return encode.page(complete.assemble(outcomes, recommendations))
+        return page(
+            "complete",
+            {**outcomes, **recommendations},
+            lambda: complete.assemble(outcomes, recommendations),
+        )
 
     @blp.route("/search/enriched")
     @blp.doc(security=PERSONAL)
@@ -61,6 +65,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     def search_page(query: Query) -> Response:
         """Search films by title, with the user's marks"""
         outcomes = run(search.plan(tmdb, users, who(), query))
-        return encode.page(search.assemble(outcomes, query["query"]))
+        words = query["query"]
+        return page(f"search {words}", outcomes, lambda: search.assemble(outcomes, words))
 
     return blp

@@ -1,68 +1,137 @@
-"""Pages to bytes: ETag, 304 and cache headers."""
+"""Answers to bytes: encoded once, with ETag, 304 and cache headers."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import orjson
+from cachetools import LRUCache
 from flask import Response, request
 
-from bff import context
-from bff.model import Ok
+from bff import context, metrics
+from bff.model import Ok, Outcome, Outcomes
 
 Json = dict[str, Any]
 JSON = "application/json"
 SERVICE = "movie-dashboard-bff"
+_PRIVATE = [
+    ("Content-Type", JSON),
+    ("Cache-Control", "private, no-cache"),
+    ("Vary", "Authorization, Cookie"),
+]
 
 
-def page(body: Json) -> Response:
-    """Answer a page of one user: never stored by others, and revalidated by the user's client."""
-    sections = body.get("sections", {})
-    degraded = [name for name, part in sections.items() if part["status"] != "ok"]
-    # A section with a reason is not all it could be: not to be taken as the last word.
-    fresh = not any(part["reason"] for part in sections.values())
-    response = _conditional(orjson.dumps(body), fresh)
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Authorization"
-    if degraded:
-        response.headers["X-Degraded"] = ", ".join(degraded)
-    return response
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A page as bytes. `tag` is empty where the page is not fresh; `degraded` goes to a header."""
+
+    body: bytes
+    tag: str
+    degraded: str = ""
 
 
-def read(answer: Ok[Json]) -> Response:
-    """Answer a read of TMDB, which anybody may store for what is left of its time."""
-    stale = answer.stale_because
-    response = _conditional(orjson.dumps(answer.value), fresh=stale is None)
-    response.headers["Cache-Control"] = f"public, max-age={int(answer.fresh_s)}"
-    hit = any(timing.outcome == "hit" for timing in context.current().timings)
-    if stale is not None:
-        response.headers["Age"] = str(int(answer.age_s))
-        response.headers["Cache-Status"] = f"{SERVICE}; hit; ttl=0; detail={stale.reason.value}"
-        response.headers["X-Degraded"] = stale.upstream
-    elif hit:
-        response.headers["Cache-Status"] = f"{SERVICE}; hit; ttl={int(answer.fresh_s)}"
-    else:
-        response.headers["Cache-Status"] = f"{SERVICE}; fwd=miss; stored"
-    return response
+class Encoder:
+    """Encodes pages, and remembers those that are made of values held in memory.
+
+    A page is a function of its outcomes: the same values give the same bytes,
+    so that a warm page is neither assembled nor encoded nor hashed again.
+    Thread-safe; lives as long as the app; holds at most `most_bytes`.
+    """
+
+    def __init__(self, most_bytes: int = 8 * 1024 * 1024) -> None:
+        # The values are held together with the bytes: as long as they are, no other value
+        # can have their id.
+        self._known: LRUCache[tuple[Any, ...], tuple[Encoded, tuple[Any, ...]]] = LRUCache(
+            most_bytes, getsizeof=lambda known: len(known[0].body) + 500
+        )
+        self._lock = threading.Lock()
+
+    def page(self, name: str, outcomes: Outcomes, make: Callable[[], Json]) -> Response:
+        """Answer a page of one user: private, and revalidated by the user's client.
+
+        `name` stands for everything that the page depends on beside its outcomes.
+        """
+        encoded = self._encoded(name, tuple(outcomes.values()), lambda: _encode_page(make()))
+        headers = list(_PRIVATE)
+        if encoded.degraded:
+            headers.append(("X-Degraded", encoded.degraded))
+        return _conditional(encoded, headers)
+
+    def read(self, answer: Ok[Json]) -> Response:
+        """Answer a read of TMDB, which anybody may store for what is left of its time."""
+        stale = answer.stale_because
+        encoded = self._encoded("read", (answer,), lambda: _encode(answer.value, stale is None))
+        headers = [
+            ("Content-Type", JSON),
+            ("Cache-Control", f"public, max-age={int(answer.fresh_s)}"),
+        ]
+        if stale is not None:
+            headers += [
+                ("Age", str(int(answer.age_s))),
+                ("Cache-Status", f"{SERVICE}; hit; ttl=0; detail={stale.reason.value}"),
+                ("X-Degraded", stale.upstream),
+            ]
+        elif any(timing.outcome == "hit" for timing in context.current().timings):
+            headers.append(("Cache-Status", f"{SERVICE}; hit; ttl={int(answer.fresh_s)}"))
+        else:
+            headers.append(("Cache-Status", f"{SERVICE}; fwd=miss; stored"))
+        return _conditional(encoded, headers)
+
+    def _encoded(
+        self, name: str, outcomes: tuple[Outcome[Any], ...], make: Callable[[], Encoded]
+    ) -> Encoded:
+        values: list[Any] = []
+        for outcome in outcomes:
+            if not isinstance(outcome, Ok) or not outcome.kept or outcome.stale_because:
+                return make()
+            values.append(outcome.value)
+        key = (name, *map(id, values))
+        with self._lock:
+            known = self._known.get(key)
+        if known is not None:
+            return known[0]
+        encoded = make()
+        with self._lock:
+            if len(encoded.body) < self._known.maxsize // 8:
+                self._known[key] = (encoded, tuple(values))
+        return encoded
 
 
 def written(body: Json, status: int = 200) -> Response:
     """Answer a write."""
-    response = Response(orjson.dumps(body), status, content_type=JSON)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return Response(
+        orjson.dumps(body), status, [("Content-Type", JSON), ("Cache-Control", "no-store")]
+    )
 
 
-def _conditional(body: bytes, fresh: bool) -> Response:
+def _encode_page(body: Json) -> Encoded:
+    sections = body.get("sections", {})
+    for name, part in sections.items():
+        metrics.SECTIONS.labels(name, part["status"]).inc()
+    degraded = ", ".join(name for name, part in sections.items() if part["status"] != "ok")
+    # A section with a reason is not all it could be: not to be taken as the last word.
+    fresh = not any(part["reason"] for part in sections.values())
+    encoded = _encode(body, fresh)
+    return Encoded(encoded.body, encoded.tag, degraded)
+
+
+def _encode(body: Json, fresh: bool) -> Encoded:
+    text = orjson.dumps(body)
+    return Encoded(text, f'"{blake2b(text, digest_size=12).hexdigest()}"' if fresh else "")
+
+
+def _conditional(encoded: Encoded, headers: list[tuple[str, str]]) -> Response:
     """Return 200 with a strong ETag, or 304 where the caller has these very bytes."""
-    if not fresh:
-        return Response(body, content_type=JSON)
-    tag = blake2b(body, digest_size=12).hexdigest()
-    if request.headers.get("If-None-Match") and request.if_none_match.contains_weak(tag):
-        response = Response(status=304)
-        del response.headers["Content-Type"]
-    else:
-        response = Response(body, content_type=JSON)
-    response.headers["ETag"] = f'"{tag}"'
-    return response
+    if not encoded.tag:
+        return Response(encoded.body, 200, headers)
+    headers.append(("ETag", encoded.tag))
+    asked = request.environ.get("HTTP_IF_NONE_MATCH")
+    if asked and (
+        asked == encoded.tag or request.if_none_match.contains_weak(encoded.tag.strip('"'))
+    ):
+        return Response(None, 304, headers[1:])
+    return Response(encoded.body, 200, headers)

@@ -79,6 +79,6 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
             "tmdb": "live" if services.tmdb_is_live else "stub",
             "attribution": NOTICE,
         }
-        return encode.read(replace(answer, value=body))
+        return services.encoder.read(replace(answer, value=body, kept=False))
 
     return blp

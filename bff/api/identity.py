@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
-from flask import Blueprint, g, request
+from flask import Blueprint, request
+
+from bff import context
 
 DEMO_USER = "demo-user-123"
 # The subject travels in a header to the user service.
@@ -39,9 +41,10 @@ class Identity:
 
     def user(self) -> str:
         """Return the user of the request at hand; raise `Unauthorized`. Read once per request."""
-        if "user" not in g:
-            g.user = self._read(request.headers.get("Authorization"))
-        return str(g.user)
+        here = context.current()
+        if here.user is None:
+            here.user = self._read(request.headers.get("Authorization"))
+        return here.user
 
     def guard(self, blueprint: Blueprint) -> Blueprint:
         """Ask for the user before each request of a blueprint, so that no route can forget it.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-from uuid import uuid4
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
-from bff import context
+from bff import context, metrics
 from bff.context import Deadline, RequestContext, Timing
 
 log = logging.getLogger("bff.access")
@@ -17,41 +17,55 @@ log = logging.getLogger("bff.access")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)  # RFC 9110 section 5.6.2
 
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"))  # a label needs a bound
+
+
 def register(app: Flask, deadline_s: float) -> None:
     """Put the context around each request of the app. `deadline_s`: what a page may take."""
 
     @app.before_request
     def begin() -> None:
-        now = time.monotonic()
+        environ = request.environ
         # The worker notes when a request came in, so that time in its queue counts as well.
-        arrived = request.environ.get("bff.arrived", now)
-        g.arrived = arrived
-        context.enter(RequestContext(_request_id(), Deadline(arrived + deadline_s)))
+        arrived = environ.get("bff.arrived") or time.monotonic()
+        context.enter(
+            RequestContext(
+                _request_id(environ.get("HTTP_X_REQUEST_ID")),
+                Deadline(arrived + deadline_s),
+                arrived=arrived,
+            )
+        )
 
     @app.after_request
     def finish(response: Response) -> Response:
         seen = context.current()
-        duration_s = time.monotonic() - g.get("arrived", time.monotonic())
-        headers = response.headers
-        headers["X-Request-ID"] = seen.request_id
-        headers["X-Process-Time"] = f"{duration_s:.4f}"
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - once
+        duration_s = time.monotonic() - seen.arrived
+        route = asked.url_rule.rule if asked.url_rule else "-"
+        add = response.headers.add
+        add("X-Request-ID", seen.request_id)
+        add("X-Process-Time", f"{duration_s:.4f}")
         if seen.timings:
-            headers["Server-Timing"] = ", ".join(_entry(timing) for timing in seen.timings)
+            add("Server-Timing", ", ".join([_entry(timing) for timing in seen.timings]))
+        method = asked.method if asked.method in METHODS else "other"
+        metrics.requests_of(route, method, response.status_code).inc()
+        metrics.seconds_of(route).observe(duration_s)
         if log.isEnabledFor(logging.INFO):
             log.info(
                 "request method=%s route=%s status=%d duration_ms=%.1f upstream=%s",
-                request.method,
-                request.url_rule.rule if request.url_rule else "-",
+                asked.method,
+                route,
                 response.status_code,
                 duration_s * 1000,
-                ",".join(f"{t.upstream}.{t.operation}:{t.outcome}" for t in seen.timings) or "-",
+                ",".join([f"{t.upstream}.{t.operation}:{t.outcome}" for t in seen.timings]) or "-",
             )
         return response
 
 
-def _request_id() -> str:
-    given = request.headers.get("X-Request-ID", "")
-    return given if _TOKEN.fullmatch(given) else uuid4().hex
+def _request_id(given: str | None) -> str:
+    if given is not None and _TOKEN.fullmatch(given):
+        return given
+    return f"{random.getrandbits(128):032x}"  # has to be unlike others, not unguessable
 
 
 def _entry(timing: Timing) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage, Storage
-from limits.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import Storage
 
+from bff import context
+from bff.api.counts import SharedCounts
 from bff.api.identity import Identity, Unauthorized
 from bff.api.problems import problem
 
+log = logging.getLogger(__name__)
+
 COUNTED = "/api/"
+WINDOW_S = 60
 
 
 @dataclass(frozen=True)
@@ -23,51 +30,64 @@ class Limit:
 
     Thread-safe. Answers 429 above it, and says in RateLimit (IETF draft
     ratelimit-headers) what is left. Health and documents are not counted.
+    `shared` counts over all machines; while it is gone, and without it, `local`
+    counts over the workers of this one.
     """
 
     per_minute: int
     identity: Identity
-    storage: Storage
+    local: SharedCounts
+    shared: Storage | None = None
 
     def register(self, app: Flask) -> None:
         """Count each request of the app before its view."""
         item = RateLimitItemPerMinute(self.per_minute)
-        limiter = FixedWindowRateLimiter(self.storage)
-        policy = f'"default";q={self.per_minute};w=60'
+        policy = f'"default";q={self.per_minute};w={WINDOW_S}'
+        hit = self._counter()
 
         @app.before_request
         def count() -> Response | None:
-            if not request.path.startswith(COUNTED) or request.method == "OPTIONS":
+            asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+            if not asked.path.startswith(COUNTED) or asked.method == "OPTIONS":
                 return None
-            caller = self._caller()
-            allowed = limiter.hit(item, caller)
-            window = limiter.get_window_stats(item, caller)
-            wait = max(1, math.ceil(window.reset_time - time.time()))
-            g.rate_limit = (f'"default";r={max(0, window.remaining)};t={wait}', policy)
-            if allowed:
+            used, ends = hit(item.key_for(self._caller(asked.environ)))
+            wait_s = max(1, math.ceil(ends - time.time()))
+            left = max(0, self.per_minute - used)
+            context.current().limit = (f'"default";r={left};t={wait_s}', policy)
+            if used <= self.per_minute:
                 return None
             return problem(
                 "rate-limited",
                 f"more than {self.per_minute} requests in a minute",
-                {"Retry-After": str(wait)},
-                retry_after=wait,
+                {"Retry-After": str(wait_s)},
+                retry_after=wait_s,
             )
 
         @app.after_request
         def tell(response: Response) -> Response:
-            if "rate_limit" in g:
-                response.headers["RateLimit"], response.headers["RateLimit-Policy"] = g.rate_limit
+            told = context.current().limit
+            if told is not None:
+                response.headers.add("RateLimit", told[0])
+                response.headers.add("RateLimit-Policy", told[1])
             return response
 
-    def _caller(self) -> str:
-        if "Authorization" in request.headers:
+    def _counter(self) -> Callable[[str], tuple[int, float]]:
+        shared, local = self.shared, self.local
+        if shared is None:
+            return lambda key: local.hit(key, WINDOW_S)
+
+        def hit(key: str) -> tuple[int, float]:
+            try:
+                return shared.incr(key, WINDOW_S), shared.get_expiry(key)
+            except StorageError:
+                return local.hit(key, WINDOW_S)
+
+        return hit
+
+    def _caller(self, environ: dict[str, str]) -> str:
+        if "HTTP_AUTHORIZATION" in environ:
             try:
                 return f"user:{self.identity.user()}"
             except Unauthorized:
                 pass
-        return f"address:{request.remote_addr}"
-
-
-def in_memory() -> Storage:
-    """Return a count for this process alone."""
-    return MemoryStorage()
+        return f"address:{environ.get('REMOTE_ADDR', '')}"

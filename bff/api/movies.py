@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from flask import Response
 
-from bff.api import encode
 from bff.api.blueprint import UPSTREAM, Blueprint
 from bff.api.schemas.documents import Components
 from bff.api.schemas.queries import schema_for
@@ -37,7 +36,7 @@ def _add(blp: Blueprint, route: str, row: Read, services: Services, components: 
 
 def _view(row: Read, services: Services) -> Callable[..., Response]:
     def view(query: dict[str, str], **path: object) -> Response:
-        return encode.read(services.fan_out.one(services.tmdb.read(row, path, query)))
+        return services.encoder.read(services.fan_out.one(services.tmdb.read(row, path, query)))
 
     view.__name__ = row.name
     return view

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.fan_out import FanOut
 from bff.model import Call
@@ -61,6 +62,6 @@ class Services:
     tmdb: Tmdb
     users: Users
     identity: Identity
+    encoder: Encoder
     upstreams: Mapping[str, Upstream]
     tmdb_is_live: bool
-    image_base_url: str

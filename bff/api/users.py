@@ -95,7 +95,8 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
     @blp.response(200, components.ref(kind.collection))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def listed() -> Response:
-        return encode.page(one(services.users.collection(kind.name, who())).value)
+        answer = one(services.users.collection(kind.name, who()))
+        return services.encoder.page(kind.name, {kind.name: answer}, lambda: answer.value)
 
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", endpoint=f"{kind.name}_item")
     @blp.doc(security=PERSONAL, summary=f"Get a film of the user's {kind.words}")
@@ -103,11 +104,11 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
     @blp.response(200, components.ref(kind.item))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
     def item(movie_id: int) -> Response:
-        items = one(services.users.collection(kind.name, who())).value[kind.name]
-        found = find(items, movie_id)
+        answer = one(services.users.collection(kind.name, who()))
+        found = find(answer.value[kind.name], movie_id)
         if found is None:
             raise NotFound("users", kind.item_key.replace("_", " "))
-        return encode.page(found)
+        return services.encoder.page(f"{kind.name} {movie_id}", {kind.name: answer}, lambda: found)
 
 
 def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Components) -> None:

@@ -155,7 +155,7 @@ class Cache:
         if entry.missing:
             raise NotFound(request.upstream, request.what)
         age_s = max(0.0, self._clock() - entry.stored_at)
-        return Ok(entry.value, age_s, max(0.0, entry.ttl_s - age_s), entry.failure)
+        return Ok(entry.value, age_s, max(0.0, entry.ttl_s - age_s), entry.failure, kept=True)
 
     def _stale_or_raise(self, request: Request[T], error: UpstreamError) -> Ok[T]:
         entry = self._lookup(request.key)
@@ -301,6 +301,6 @@ class Cache:
                 self._entries.pop(key, None)
 
     def _count(self, request: Request[Any], result: str) -> None:
-        metrics.CACHE.labels(result).inc()
+        metrics.cache_of(result).inc()
         if result in ("hit", "stale"):
             context.current().timings.append(Timing(request.upstream, request.operation, "hit"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
 
 NAME = "tmdb"
+KNOWN_PLANS = 4096
 Params = Mapping[str, str]
 
 
@@ -93,12 +95,23 @@ class TmdbClient:
     ) -> None:
         self.guard, self.cache = guard, cache
         self._base_url, self._credential, self._ttl_s = base_url, credential, ttl_s
+        self._planned = lru_cache(KNOWN_PLANS)(self._plan)
 
     def read(
         self, row: Read, path: Mapping[str, object] | None = None, params: Params | None = None
     ) -> Call[dict[str, Any]]:
-        """Plan a read of the table; `path` fills the braces of its path."""
-        known = dict(params or {})
+        """Plan a read of the table; `path` fills the braces of its path.
+
+        A plan holds nothing of the request, so the same question has the same
+        plan, which is made once.
+        """
+        return self._planned(row.name, tuple((path or {}).items()), tuple((params or {}).items()))
+
+    def _plan(
+        self, name: str, path: tuple[tuple[str, object], ...], params: tuple[tuple[str, str], ...]
+    ) -> Call[dict[str, Any]]:
+        row = reads.BY_NAME[name]
+        known = dict(params)
         if not row.region:
             known.pop("region", None)  # TMDB's answer does not depend on it
         if row.name == "images":
@@ -107,14 +120,14 @@ class TmdbClient:
             known["include_image_language"] = f"{spoken},null"
         if row.append:
             known["append_to_response"] = ",".join(row.append)
-        target = row.path.format(**(path or {}))
-        query = urlencode(sorted(known.items()))
+        target = row.path.format(**dict(path))
+        what = _what(dict(path))
         request = Request(
-            key=f"{row.name} {target}?{query}",
+            key=f"{row.name} {target}?{urlencode(sorted(known.items()))}",
             upstream=NAME,
             operation=row.name,
-            what=_what(path),
-            load=lambda: self._load(row, target, known, _what(path)),
+            what=what,
+            load=lambda: self._load(row, target, known, what),
             decode=lambda body: decode(row.shape, NAME, body),
         )
         if self.cache is None:
@@ -177,8 +190,8 @@ class TmdbClient:
         return self.guard.send(row.operation, request, checked)
 
 
-def _what(path: Mapping[str, object] | None) -> str:
-    parts = [f"{name.removesuffix('_id')} {value}" for name, value in (path or {}).items()]
+def _what(path: Mapping[str, object]) -> str:
+    parts = [f"{name.removesuffix('_id')} {value}" for name, value in path.items()]
     return " ".join(parts).replace("movie", "film") or "answer"
 
 
