@@ -196,6 +196,7 @@ class Config:
     tmdb_connections: int
     users: UpstreamSettings
     user_service_token: str = field(repr=False)
+    user_service_events: bool
     cache: CacheSettings
     redis_url: str = field(repr=False)
     breaker: BreakerSettings
@@ -248,6 +249,7 @@ class Config:
                 pool,
             ),
             user_service_token=read.text("USER_SERVICE_TOKEN", check=_header_value),
+            user_service_events=read.boolean("USER_SERVICE_EVENTS", True),
             cache=_cache(read),
             redis_url=read.text("REDIS_URL", check=_redis_url),
             breaker=BreakerSettings(

@@ -10,7 +10,7 @@ from flask import Flask
 from limits.storage import RedisStorage
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users
+from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
 from bff.api.counts import SharedCounts
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
@@ -19,8 +19,10 @@ from bff.fan_out import FanOut
 from bff.upstream.board import NoBoard, RedisBoard
 from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache, CachePolicy
+from bff.upstream.changes import Changes
 from bff.upstream.governor import Ceiling, Governor, LocalTurns, RedisTurns, Turns
 from bff.upstream.guard import Guard, Policy
+from bff.upstream.libraries import Libraries
 from bff.upstream.store import FileStore, RedisStore, Store
 from bff.upstream.tmdb import Credential, TmdbClient
 from bff.upstream.users import UserClient
@@ -58,7 +60,11 @@ class Bff:
             self._cache(config, tmdb) if config.cache.enabled else None,
             config.cache.ttl_s,
         )
-        self.users = UserClient(config.users.base_url, config.user_service_token, users)
+        libraries = Libraries()
+        self.users = UserClient(config.users.base_url, config.user_service_token, users, libraries)
+        self.changes = Changes(config.users.base_url, config.user_service_token, libraries)
+        if config.user_service_events:
+            self.changes.start()
 
     def _cache(self, config: Config, guard: Guard) -> Cache:
         settings = config.cache
@@ -67,6 +73,7 @@ class Bff:
 
     def close(self) -> None:
         """End everything that outlives a request; idempotent."""
+        self.changes.close()
         self.fan_out.close()
         for guard in self.guards.values():
             guard.close()
@@ -112,6 +119,9 @@ def create_app(config: Config) -> Flask:
         api.register_blueprint(blueprint)
     api.register_blueprint(users.blueprint(services, api.components))
     api.register_blueprint(health.blueprint(services, api.components, VERSION))
+    app.register_blueprint(
+        web.blueprint(config.tmdb_is_live, config.tmdb.base_url, config.users.base_url)
+    )
     return app
 
 

@@ -33,6 +33,7 @@ def register(app: Flask, deadline_s: float) -> None:
                 _request_id(environ.get("HTTP_X_REQUEST_ID")),
                 Deadline(arrived + deadline_s),
                 arrived=arrived,
+                revision=_revision(environ),
             )
         )
 
@@ -66,6 +67,18 @@ def _request_id(given: str | None) -> str:
     if given is not None and _TOKEN.fullmatch(given):
         return given
     return f"{random.getrandbits(128):032x}"  # has to be unlike others, not unguessable
+
+
+def _revision(environ: dict[str, str]) -> int:
+    """Return the revision of their library that the caller knows of; 0: of none.
+
+    After a write it comes back in a header or in the cookie: a worker that
+    holds an older library asks again, so that nobody misses their own write.
+    """
+    text = environ.get("HTTP_X_LIBRARY_REVISION")
+    if text is None and "library_revision" in environ.get("HTTP_COOKIE", ""):
+        text = request.cookies.get("library_revision")
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _entry(timing: Timing) -> str:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 COUNTED = "/api/"
 WINDOW_S = 60
+BYPASS_S = 5.0  # how long a shared storage that failed is left alone
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,17 @@ class Limit:
         if shared is None:
             return lambda key: local.hit(key, WINDOW_S)
 
+        until = 0.0
+
         def hit(key: str) -> tuple[int, float]:
+            nonlocal until
+            if time.monotonic() < until:
+                return local.hit(key, WINDOW_S)
             try:
                 return shared.incr(key, WINDOW_S), shared.get_expiry(key)
-            except StorageError:
+            except StorageError as error:
+                until = time.monotonic() + BYPASS_S
+                log.warning("limits.local fault=%s", type(error.storage_error).__name__)
                 return local.hit(key, WINDOW_S)
 
         return hit

@@ -28,6 +28,8 @@ from bff.pages.library import entry, find
 from bff.shapes import Record
 
 Json = dict[str, Any]
+# By then every worker has heard of the write from the stream of changes.
+COOKIE_S = 10
 _KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
@@ -127,7 +129,8 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
         call = users.put(kind.name, who(), movie_id, entry(body, film), key)
         written = one(call).value
         done = "added to" if written.created else "changed in"
-        return encode.written(
+        return _answer(
+            written,
             {"message": f"{done} {kind.words}", kind.item_key: written.item},
             201 if written.created else 200,
         )
@@ -141,7 +144,9 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *UPSTREAM)
     def remove(movie_id: int) -> Response:
         written = one(users.remove(kind.name, who(), movie_id, _key())).value
-        return encode.written({"message": f"removed from {kind.words}", "removed": written.item})
+        return _answer(
+            written, {"message": f"removed from {kind.words}", "removed": written.item}, 200
+        )
 
 
 def _add_new(
@@ -163,11 +168,27 @@ def _add_new(
         key = _key()
         film = one(services.tmdb.movie(body["movie_id"])).value
         written = one(users.add(kind.name, who(), entry(body, film), key)).value
-        response = encode.written(
-            {"message": f"added to {kind.words}", kind.item_key: written.item}, 201
+        response = _answer(
+            written, {"message": f"added to {kind.words}", kind.item_key: written.item}, 201
         )
         response.headers["Location"] = f"/api/users/{kind.name}/{body['movie_id']}"
         return response
+
+
+def _answer(written: Any, body: Json, status: int) -> Response:
+    """Answer a write, and hand its revision to the caller for the reads that follow."""
+    response = encode.written(body, status)
+    if written.revision is not None:
+        response.headers["X-Library-Revision"] = str(written.revision)
+        response.set_cookie(
+            "library_revision",
+            str(written.revision),
+            max_age=COOKIE_S,
+            path="/api",
+            httponly=True,
+            samesite="Lax",
+        )
+    return response
 
 
 def _key() -> str:

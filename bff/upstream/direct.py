@@ -24,9 +24,9 @@ class DirectCall:
         """Name of the upstream that is asked."""
         return self.guard.policy.name
 
-    def peek(self) -> None:
+    def peek(self) -> Ok[Any] | None:
         """Know nothing."""
-        return
+        return None
 
     def start(self) -> Future[Any]:
         """Begin to ask."""

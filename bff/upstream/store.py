@@ -7,9 +7,12 @@ and the store is bypassed for a while.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import logging
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -18,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import orjson
 import redis
@@ -40,15 +44,18 @@ class Stored:
 
     def pack(self) -> bytes:
         """Return the answer as bytes: a line of JSON, then the body."""
-        head = {"stored_at": self.stored_at, "ttl_s": self.ttl_s, "missing": self.body is None}
+        at, ttl_s = float(self.stored_at), float(self.ttl_s)
+        head = {"stored_at": at, "ttl_s": ttl_s, "missing": self.body is None}
         return orjson.dumps(head) + b"\n" + (self.body or b"")
 
     @classmethod
     def unpack(cls, packed: bytes) -> Stored:
-        """Read what `pack` wrote; raise ValueError or KeyError where it is something else."""
+        """Read what `pack` wrote; raise ValueError where it is something else."""
         head, _, body = packed.partition(b"\n")
-        fields = orjson.loads(head)
-        return cls(None if fields["missing"] else body, fields["stored_at"], fields["ttl_s"])
+        match orjson.loads(head):
+            case {"stored_at": float(at), "ttl_s": float(ttl_s), "missing": bool(missing)}:
+                return cls(None if missing else body, at, ttl_s)
+        raise ValueError("not an answer")
 
 
 class Store(Protocol):
@@ -64,10 +71,10 @@ class Store(Protocol):
         """Whether the caller is the one over all workers who asks the upstream for the key."""
 
     def release(self, key: str) -> None:
-        """Give the lease back."""
+        """Give the lease back; by the thread that took it. One that has run out stays others'."""
 
     def hold(self, key: str, for_s: float) -> None:
-        """Take the lease whoever has it, so that all workers see it."""
+        """Take the lease whoever has it, so that all workers see it; never shortens it."""
 
     def held_s(self, key: str) -> float:
         """Return for how many seconds the lease is still held; 0: by nobody."""
@@ -105,22 +112,68 @@ class NoStore:
 
 
 class Bypass:
-    """Runs store operations; after a fault it skips them for `BYPASS_S`, with one warning."""
+    """Runs operations on what may be lost: a file, a server. Thread-safe.
+
+    After a fault it skips them for `BYPASS_S`, then one caller tries again. One
+    warning tells that it is lost, and one line that it is back.
+    """
 
     def __init__(self, name: str, faults: tuple[type[Exception], ...]) -> None:
         self._name, self._faults = name, faults
         self._until = 0.0
+        self._lost = False
+        self._lock = threading.Lock()
 
     def __call__(self, operation: Callable[[], T], otherwise: T) -> T:
         """Return what the operation returns, or `otherwise` where the store is of no use."""
-        if time.monotonic() < self._until:
+        retries = self._lost
+        if retries and not self._may_try():
             return otherwise
         try:
-            return operation()
+            result = operation()
         except self._faults as error:
-            self._until = time.monotonic() + BYPASS_S
-            log.warning("cache.bypassed store=%s fault=%s", self._name, type(error).__name__)
+            self._fault(error)
             return otherwise
+        if retries:
+            self._back()
+        return result
+
+    def close(self) -> None:
+        """Skip everything from now on, silently."""
+        with self._lock:
+            self._lost, self._until = True, float("inf")
+
+    def _may_try(self) -> bool:
+        with self._lock:
+            if time.monotonic() < self._until:
+                return False
+            self._until = max(self._until, time.monotonic() + BYPASS_S)  # the others wait for us
+            return True
+
+    def _fault(self, error: Exception) -> None:
+        with self._lock:
+            known, self._lost = self._lost, True
+            self._until = max(self._until, time.monotonic() + BYPASS_S)
+        if not known:
+            log.warning("cache.bypassed store=%s fault=%s", self._name, type(error).__name__)
+
+    def _back(self) -> None:
+        with self._lock:
+            if self._until == float("inf"):
+                return
+            known, self._lost = self._lost, False
+        if known:
+            log.info("cache.back store=%s", self._name)
+
+
+# A lease that has run out may meanwhile be somebody else's.
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
+_HOLD = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], 'hold', 'PX', ARGV[1])
+end
+return 1
+"""
 
 
 class RedisStore:
@@ -128,15 +181,15 @@ class RedisStore:
 
     def __init__(self, client: redis.Redis, prefix: str = "bff:tmdb:") -> None:
         self._client, self._prefix = client, prefix
-        self._try = Bypass("redis", (redis.RedisError, ValueError, KeyError, OSError))
+        self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
+        self._owned = client.register_script(_RELEASE)
+        self._longer = client.register_script(_HOLD)
+        self._me = uuid4().hex
 
     def get(self, key: str) -> Stored | None:
         """Return the answer of the key, however old."""
-        return self._try(lambda: self._get(key), None)
-
-    def _get(self, key: str) -> Stored | None:
-        packed: Any = self._client.get(self._prefix + key)
-        return Stored.unpack(packed) if packed else None
+        packed: Any = self._try(lambda: self._client.get(self._prefix + key), None)
+        return _unpacked(packed)
 
     def put(self, key: str, stored: Stored, keep_s: float) -> None:
         """Keep an answer for `keep_s`."""
@@ -149,16 +202,22 @@ class RedisStore:
         """Take the lease, or say that somebody else has it."""
         name = f"{self._prefix}lease:{key}"
         milliseconds = max(1, int(for_s * 1000))
-        return self._try(lambda: bool(self._client.set(name, b"1", nx=True, px=milliseconds)), True)
+        return self._try(
+            lambda: bool(self._client.set(name, self._owner(), nx=True, px=milliseconds)), True
+        )
 
     def release(self, key: str) -> None:
-        """Give the lease back."""
-        self._try(lambda: self._client.delete(f"{self._prefix}lease:{key}"), None)
+        """Give the lease back, if it is still the one that this thread took."""
+        name = f"{self._prefix}lease:{key}"
+        self._try(lambda: self._owned(keys=[name], args=[self._owner()]), None)
+
+    def _owner(self) -> str:
+        return f"{self._me}-{threading.get_ident()}"
 
     def hold(self, key: str, for_s: float) -> None:
-        """Take the lease whoever has it."""
-        name = f"{self._prefix}lease:{key}"
-        self._try(lambda: self._client.set(name, b"1", px=max(1, int(for_s * 1000))), None)
+        """Take the lease whoever has it, for longer than it is held already."""
+        name, milliseconds = f"{self._prefix}lease:{key}", max(1, int(for_s * 1000))
+        self._try(lambda: self._longer(keys=[name], args=[milliseconds]), None)
 
     def held_s(self, key: str) -> float:
         """Return for how many seconds the lease is still held; 0: by nobody."""
@@ -176,26 +235,48 @@ class _Table(SQLiteDict):
     """requests-cache's table, made safe for a request.
 
     Its own lock loop waits for ever for a locked file, and its rollback hides
-    that nothing was written; here both are errors after `LOCK_WAIT_S`.
+    that nothing was written; here both are errors after `LOCK_WAIT_S`. It lets
+    a thread write into another's transaction, and two threads run one prepared
+    statement; here a thread has the connection to itself.
     """
 
     @contextmanager
-    def _acquire_sqlite_lock(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=LOCK_WAIT_S):
+    def connection(self, commit: bool = False) -> Iterator[sqlite3.Connection]:
+        """Have the connection to oneself; with `commit`, in a transaction."""
+        if not self._lock.acquire(timeout=2 * LOCK_WAIT_S):
             raise sqlite3.OperationalError("locked by another thread")
         try:
-            self._connection.execute("BEGIN IMMEDIATE")  # type: ignore[union-attr]
-            self._active_transaction = True
-            try:
-                yield
-                self._connection.commit()  # type: ignore[union-attr]
-            except BaseException:
-                self._connection.rollback()  # type: ignore[union-attr]
-                raise
-            finally:
-                self._active_transaction = False
+            with super().connection(commit) as connection:
+                yield connection
         finally:
             self._lock.release()
+
+    @contextmanager
+    def _acquire_sqlite_lock(self) -> Iterator[None]:
+        self._begin()
+        self._active_transaction = True
+        try:
+            yield
+            self._connection.commit()  # type: ignore[union-attr]
+        except BaseException:
+            self._connection.rollback()  # type: ignore[union-attr]
+            raise
+        finally:
+            self._active_transaction = False
+
+    def _begin(self) -> None:
+        # SQLite itself looks five times in `LOCK_WAIT_S`, ever more seldom: under load of
+        # four workers that was too few, and a worker took the file for lost.
+        until = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")  # type: ignore[union-attr]
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(random.uniform(0.0005, 0.002))
+            else:
+                return
 
     def put(self, key: str, value: bytes, expires: int) -> None:
         """Write bytes with the moment when they may be forgotten."""
@@ -210,28 +291,41 @@ class _Table(SQLiteDict):
 class FileStore:
     """Answers and leases in one SQLite file that the workers of a machine share. Thread-safe.
 
-    A file that is no database is moved aside when it is opened. `most`
-    entries are kept; those that expire first go first.
+    A file that is no database, or a broken one, is moved aside. `most` entries
+    of `most_bytes` together are kept; those that expire first go first.
     """
 
     PRUNE_EVERY = 200
 
-    def __init__(self, path: Path, most: int) -> None:
-        self._path, self._most = path, most
-        self._try = Bypass("file", (sqlite3.Error, OSError, ValueError, KeyError))
+    def __init__(self, path: Path, most: int, most_bytes: int = 256 * 1024 * 1024) -> None:
+        self._path, self._most, self._most_bytes = path, most, most_bytes
+        self._bypass = Bypass("file", (sqlite3.Error, OSError))
         self._open_lock = threading.Lock()
         self._table: _Table | None = None
-        self._puts = 0
+        self._suspect = False
+        self._puts = itertools.count()
+        # The end of a lease says whose it is: moments of two takers do not meet.
+        self._leases = threading.local()
+
+    def _try(self, operation: Callable[[], T], otherwise: T) -> T:
+        return self._bypass(lambda: self._noticing(operation), otherwise)
+
+    def _noticing(self, operation: Callable[[], T]) -> T:
+        try:
+            return operation()
+        except sqlite3.DatabaseError as error:
+            if type(error) is sqlite3.DatabaseError:  # the file is broken, not locked or full
+                self._suspect = True
+            raise
 
     def get(self, key: str) -> Stored | None:
         """Return the answer of the key, however old."""
-        return self._try(lambda: self._get(_name(key)), None)
+        return _unpacked(self._try(lambda: self._get(_name(key)), None))
 
-    def _get(self, name: str) -> Stored | None:
-        try:
-            return Stored.unpack(bytes(self._opened()[name]))
-        except KeyError:
-            return None
+    def _get(self, name: str) -> bytes | None:
+        with self._opened().connection() as connection:
+            row = connection.execute("SELECT value FROM answers WHERE key = ?", (name,)).fetchone()
+            return row[0] if row else None
 
     def put(self, key: str, stored: Stored, keep_s: float) -> None:
         """Keep an answer for `keep_s`."""
@@ -241,8 +335,7 @@ class FileStore:
     def _put(self, name: str, packed: bytes, expires: int) -> None:
         table = self._opened()
         table.put(name, packed, expires)
-        self._puts += 1
-        if self._puts % self.PRUNE_EVERY == 1:
+        if next(self._puts) % self.PRUNE_EVERY == 0:
             self._prune(table)
 
     def _prune(self, table: _Table) -> None:
@@ -255,37 +348,50 @@ class FileStore:
                 " (SELECT key FROM answers ORDER BY expires DESC LIMIT -1 OFFSET ?)",
                 (self._most,),
             )
+            connection.execute(
+                "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key,"
+                " SUM(LENGTH(value)) OVER (ORDER BY expires DESC, key) AS bytes FROM answers)"
+                " WHERE bytes > ?)",
+                (self._most_bytes,),
+            )
 
     def lease(self, key: str, for_s: float) -> bool:
         """Take the lease, or say that somebody else has it."""
         return self._try(lambda: self._lease(_name(key), for_s), True)
 
     def _lease(self, name: str, for_s: float) -> bool:
-        now = time.time()
         with self._opened().connection(commit=True) as connection:
+            now = time.time()
+            # One that ends later than it could have is from before the clock was set back.
             taken = connection.execute(
                 "INSERT INTO leases (key, until) VALUES (?, ?) ON CONFLICT (key)"
-                " DO UPDATE SET until = excluded.until WHERE until <= ?",
-                (name, now + for_s, now),
+                " DO UPDATE SET until = excluded.until WHERE until <= ? OR until > ?",
+                (name, now + for_s, now, now + for_s + 1),
             )
-            return taken.rowcount == 1
+        if taken.rowcount != 1:
+            return False
+        self._leases.__dict__[name] = now + for_s
+        return True
 
     def release(self, key: str) -> None:
-        """Give the lease back."""
-        self._try(lambda: self._release(_name(key)), None)
+        """Give the lease back, if it is still the one that this thread took."""
+        until = self._leases.__dict__.pop(_name(key), None)
+        if until is not None:
+            self._try(lambda: self._release(_name(key), until), None)
 
-    def _release(self, name: str) -> None:
+    def _release(self, name: str, until: float) -> None:
         with self._opened().connection(commit=True) as connection:
-            connection.execute("DELETE FROM leases WHERE key = ?", (name,))
+            connection.execute("DELETE FROM leases WHERE key = ? AND until = ?", (name, until))
 
     def hold(self, key: str, for_s: float) -> None:
-        """Take the lease whoever has it."""
+        """Take the lease whoever has it, for longer than it is held already."""
         self._try(lambda: self._hold(_name(key), for_s), None)
 
     def _hold(self, name: str, for_s: float) -> None:
         with self._opened().connection(commit=True) as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO leases (key, until) VALUES (?, ?)",
+                "INSERT INTO leases (key, until) VALUES (?, ?) ON CONFLICT (key)"
+                " DO UPDATE SET until = MAX(until, excluded.until)",
                 (name, time.time() + for_s),
             )
 
@@ -299,30 +405,51 @@ class FileStore:
             return max(0.0, float(row[0]) - time.time()) if row else 0.0
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what comes later finds nothing."""
+        self._bypass.close()
+        with self._open_lock:
+            self._drop()
+
+    def _drop(self) -> None:
         if self._table is not None:
             self._table.close()  # type: ignore[no-untyped-call]
+            self._table = None
 
     def _opened(self) -> _Table:
-        if self._table is None:
-            with self._open_lock:
-                if self._table is None:
-                    self._table = self._open()
-        return self._table
+        table = self._table
+        if table is not None and not self._suspect:
+            return table
+        if not self._open_lock.acquire(timeout=2 * LOCK_WAIT_S):
+            raise sqlite3.OperationalError("being opened by another thread")
+        try:
+            if self._table is None or self._suspect:
+                self._drop()
+                self._table = self._open()
+                self._suspect = False
+            return self._table
+        finally:
+            self._open_lock.release()
 
     def _open(self) -> _Table:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._path.with_name(f"{self._path.name}.lock").open("w") as lock:
+            # One worker at a time: two cannot switch a new file to WAL at once, and the
+            # second would move aside what the first has put in the place of a broken file.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                return self._create()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise  # locked or not writable: not a reason to throw it away
+            self._move_aside()
             return self._create()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # locked or not writable: not a reason to throw it away
-            aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
-            log.warning("cache.moved_aside file=%s to=%s", self._path.name, aside.name)
-            os.replace(self._path, aside)
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            return self._create()
+
+    def _move_aside(self) -> None:
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
+        log.warning("cache.moved_aside file=%s to=%s", self._path.name, aside.name)
+        os.replace(self._path, aside)
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _create(self) -> _Table:
         table = _Table(
@@ -331,15 +458,27 @@ class FileStore:
             serializer=None,
             wal=True,
             fast_save=True,
-            busy_timeout=int(LOCK_WAIT_S * 1000),
+            busy_timeout=1,
         )
         with table.connection(commit=True) as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS leases (key TEXT PRIMARY KEY, until REAL)"
             )
+            if self._suspect:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if found != ("ok",):
+                    raise sqlite3.DatabaseError("broken")
         return table
 
 
+def _unpacked(packed: bytes | None) -> Stored | None:
+    """Read an answer; what is none is as good as absent."""
+    try:
+        return Stored.unpack(packed) if packed else None
+    except ValueError:
+        return None
+
+
 def _name(key: str) -> str:
-    # SQLiteDict writes the key into its SQL, so that nothing of a request may stand in it.
+    # A key of one length, whatever a request asks for.
     return hashlib.sha256(key.encode()).hexdigest()

@@ -15,11 +15,13 @@ import orjson
 import requests
 
 from bff import context, library_shapes
+from bff.context import Timing
 from bff.errors import BadResponse, NotFound, Rejected
-from bff.model import Call
+from bff.model import Call, Ok
 from bff.shapes import Malformed, Record
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
+from bff.upstream.libraries import Held, Libraries
 from bff.upstream.tmdb import decode
 
 NAME = "users"
@@ -44,17 +46,40 @@ HISTORY = Collection("history", "history_item", library_shapes.HISTORY, library_
 
 @dataclass(frozen=True)
 class Written:
-    """The result of a write: the item as it is now (or was), and whether it was made."""
+    """The result of a write: the item as it is now (or was), and whether it was made.
+
+    `revision` is that of the user's library after the write; None where the
+    user service does not say.
+    """
 
     item: dict[str, Any]
     created: bool
+    revision: int | None = None
+
+
+@dataclass(frozen=True)
+class LibraryCall(DirectCall):
+    """A read of a collection, which memory may answer."""
+
+    libraries: Libraries
+    user: str
+    name: str
+
+    def peek(self) -> Ok[Any] | None:
+        """Return the collection from memory, if it is current and the caller knows no newer."""
+        here = context.current()
+        held = self.libraries.known(self.user, self.name, here.revision)
+        if held is None:
+            return None
+        here.timings.append(Timing(NAME, self.name, "hit"))
+        return Ok(held.value, kept=True)
 
 
 class UserClient:
     """Plans calls to the user service. Thread-safe; lives as long as the app."""
 
-    def __init__(self, base_url: str, token: str, guard: Guard) -> None:
-        self.guard = guard
+    def __init__(self, base_url: str, token: str, guard: Guard, libraries: Libraries) -> None:
+        self.guard, self.libraries = guard, libraries
         self._base_url, self._token = base_url, token
 
     def favorites(self, user: str) -> Call[dict[str, Any]]:
@@ -95,17 +120,26 @@ class UserClient:
         )
 
     def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
+        return LibraryCall(
+            self.guard, lambda: self._ask(kind, user), self.libraries, user, kind.name
+        )
+
+    def _ask(self, kind: Collection, user: str) -> dict[str, Any]:
+        """Ask for a collection, and keep it where the stream of changes watches over it."""
+        ticket = self.libraries.ticket()
+
         def read(reply: Reply) -> dict[str, Any]:
             if reply.status != 200:
                 raise BadResponse(NAME, f"status {reply.status}")
-            return decode(kind.shape, NAME, reply.body)
+            value = decode(kind.shape, NAME, reply.body)
+            revision = _revision(reply)
+            if revision is not None:
+                held = Held(value, revision)
+                self.libraries.keep(user, kind.name, held, len(reply.body), ticket)
+            return value
 
-        return DirectCall(
-            self.guard,
-            lambda: self.guard.send(
-                kind.name, self._request("GET", f"/{kind.name}", user, None, {}), read
-            ),
-        )
+        request = self._request("GET", f"/{kind.name}", user, None, {})
+        return self.guard.send(kind.name, request, read)
 
     def _write(
         self,
@@ -119,7 +153,10 @@ class UserClient:
         # One key per intended write: the user service acts once, whoever sends it again.
         headers = {"Idempotency-Key": key or str(uuid4())}
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
-        return self.guard.send(kind.name, request, lambda reply: _written(kind, reply))
+        written = self.guard.send(kind.name, request, lambda reply: _written(kind, reply))
+        if written.revision is not None:
+            self.libraries.changed(user, written.revision)
+        return written
 
     def _request(
         self,
@@ -170,4 +207,9 @@ def _written(kind: Collection, reply: Reply) -> Written:
         raise BadResponse(NAME, f"not a {kind.item.name}") from error
     if item is None:
         raise BadResponse(NAME, f"not a {kind.item.name}")
-    return Written(item, reply.status == 201)
+    return Written(item, reply.status == 201, _revision(reply))
+
+
+def _revision(reply: Reply) -> int | None:
+    text = reply.headers.get("X-Library-Revision", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -110,6 +110,7 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("USER_SERVICE_TOKEN", "abc", lambda it: it.user_service_token, "abc"),
     ("USER_SERVICE_TIMEOUT_MS", "900", lambda it: it.users.timeout_s, 0.9),
     ("USER_SERVICE_CONCURRENT_CALLS", "8", lambda it: it.users.slots, 8),
+    ("USER_SERVICE_EVENTS", "0", lambda it: it.user_service_events, False),
     ("CACHE_ENABLED", "0", lambda it: it.cache.enabled, False),
     ("CACHE_TTL", "60", lambda it: it.cache.ttl_s, 60),
     ("CACHE_TTL", "7200", lambda it: (it.cache.grace_s, it.cache.stale_s), (7200, 86_400)),

@@ -1,0 +1,107 @@
+"""Listens to the user service's stream of changes (server-sent events)."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Iterator
+
+import orjson
+import requests
+from urllib3.exceptions import HTTPError
+
+from bff.upstream import session
+from bff.upstream.libraries import SILENCE_S, Libraries
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, MOST_PAUSE_S = 0.05, 2.0
+NO_STREAM_PAUSE_S = 15.0  # a user service without a stream: each request asks it
+
+
+class Changes:
+    """A thread that keeps `libraries` current while the stream is alive.
+
+    Lives as long as the app; built after the fork; `close` ends it within
+    the silence that it allows.
+    """
+
+    def __init__(self, base_url: str, token: str, libraries: Libraries) -> None:
+        self._url = f"{base_url}/events"
+        self._headers = {"Accept": "text/event-stream"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._libraries = libraries
+        self._session = session.build(1)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; the memory is not used any more."""
+        self._closed.set()
+        self._libraries.lost()
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._closed.is_set():
+            try:
+                self._listen()
+                pause_s = FIRST_PAUSE_S
+            except _NoStreamError:
+                pause_s = NO_STREAM_PAUSE_S
+            except (requests.RequestException, HTTPError, OSError, ValueError, KeyError) as error:
+                log.info("changes.lost fault=%s", type(error).__name__)
+                pause_s = min(MOST_PAUSE_S, pause_s * 2)
+            self._libraries.lost()
+            self._closed.wait(pause_s * random.uniform(0.5, 1))
+
+    def _listen(self) -> None:
+        """Follow one stream to its end; raise where it is none, or silent for too long."""
+        with self._session.get(
+            self._url, headers=self._headers, stream=True, timeout=(1, SILENCE_S), proxies={}
+        ) as response:
+            if response.status_code in (404, 405, 501):
+                raise _NoStreamError
+            response.raise_for_status()
+            for event, data in events(response):
+                if self._closed.is_set():
+                    return
+                self._take(event, data)
+
+    def _take(self, event: str, data: bytes) -> None:
+        if event == "change":
+            change = orjson.loads(data)
+            self._libraries.changed(str(change["user"]), int(change["revision"]))
+        elif event == "reset":
+            self._libraries.lost()
+        elif event != "beat":
+            return
+        self._libraries.beat()
+
+
+class _NoStreamError(Exception):
+    """The user service has no stream."""
+
+
+def events(response: requests.Response) -> Iterator[tuple[str, bytes]]:
+    """Yield the events of a stream as (name, data), as the HTML standard reads them."""
+    rest = b""
+    while True:
+        part = response.raw.read1(65_536)
+        if not part:
+            return
+        *blocks, rest = (rest + part).replace(b"\r\n", b"\n").split(b"\n\n")
+        for block in blocks:
+            name, data = "message", b""
+            for line in block.split(b"\n"):
+                field, _, value = line.partition(b":")
+                if field == b"event":
+                    name = value.strip().decode("ascii", "replace")
+                elif field == b"data":
+                    data += value.strip()
+            yield name, data

@@ -1,0 +1,103 @@
+"""Users' collections in memory, for as long as a subscription says that they are current.
+
+The user service numbers every change of a user's library (`revision`) and
+publishes it. A collection is served from memory only while the stream of
+changes is alive, and it is dropped when the stream says that it has changed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cachetools import LRUCache
+
+# The stream beats every quarter of a second. What is served is at most this old, and a
+# change that others made is seen within a second.
+SILENCE_S = 0.7
+FLOORS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A collection as of a revision of its user's library."""
+
+    value: Any
+    revision: int
+
+
+class Libraries:
+    """Thread-safe; lives as long as the app; holds at most `most_bytes` of what was sent.
+
+    A reader takes a `ticket` before it asks, and hands it back with the answer:
+    what was read across a gap of the stream, or is older than a change that
+    came in meanwhile, is not kept.
+    """
+
+    def __init__(
+        self,
+        most_bytes: int = 4 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._held: LRUCache[tuple[str, str], tuple[Held, int]] = LRUCache(
+            most_bytes, getsizeof=lambda kept: kept[1] + 200
+        )
+        # The least revision that may still be kept, of users whose library changed lately.
+        self._floors: OrderedDict[str, int] = OrderedDict()
+        self._epoch = 0
+        self._beat = float("-inf")
+        self._lock = threading.Lock()
+
+    def known(self, user: str, name: str, least: int = 0) -> Held | None:
+        """Return a collection that is current and at least of revision `least`, or None."""
+        if self._clock() - self._beat > SILENCE_S:
+            return None
+        with self._lock:
+            kept = self._held.get((user, name))
+        if kept is None or kept[0].revision < least:
+            return None
+        return kept[0]
+
+    def ticket(self) -> int | None:
+        """Return what to hand back with an answer; None while nothing may be kept."""
+        return None if self._clock() - self._beat > SILENCE_S else self._epoch
+
+    def keep(self, user: str, name: str, held: Held, size: int, ticket: int | None) -> None:
+        """Keep what was read after `ticket` was taken; `size` in bytes."""
+        with self._lock:
+            if ticket is None or ticket != self._epoch:
+                return
+            if held.revision < self._floors.get(user, 0) or size > self._held.maxsize // 16:
+                return
+            before = self._held.get((user, name))
+            if before is None or before[0].revision <= held.revision:
+                self._held[user, name] = (held, size)
+
+    def changed(self, user: str, revision: int) -> None:
+        """Drop what is older than a change."""
+        with self._lock:
+            self._floors[user] = max(revision, self._floors.pop(user, 0))
+            if len(self._floors) > FLOORS:
+                self._floors.popitem(last=False)
+                self._epoch += 1  # who asked before may not know of the change that is forgotten
+            for name in ("favorites", "watchlist", "history"):
+                kept = self._held.get((user, name))
+                if kept is not None and kept[0].revision < revision:
+                    del self._held[user, name]
+
+    def beat(self) -> None:
+        """Note that everything that has changed until now is known."""
+        self._beat = self._clock()
+
+    def lost(self) -> None:
+        """Forget everything: the stream has a gap."""
+        with self._lock:
+            self._beat = float("-inf")
+            self._epoch += 1
+            self._held.clear()
+            self._floors.clear()
