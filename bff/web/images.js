@@ -1,0 +1,151 @@
+/** Pictures: posters, portraits and backdrops, each over a drawing that stands in for it. */
+
+import { background, get } from "./api.js";
+import { h } from "./dom.js";
+
+/** @typedef {import("./types").Configuration} Configuration */
+/** @typedef {{poster: number, profile: number}} Widths */
+
+const KEY = "movie-dashboard-configuration";
+const AGAIN_MS = 5000;
+const SIZES = {
+  poster: "(min-width: 60rem) 11rem, (min-width: 40rem) 9.5rem, 8.5rem",
+  grid: "(min-width: 40rem) 12rem, 45vw",
+  large: "(min-width: 48rem) 18rem, 40vw",
+  profile: "7rem",
+};
+
+/** @type {Configuration | null} */
+let configuration = kept();
+/** @type {Promise<Configuration | null> | null} */
+let asking = null;
+
+/** Fires `known` when it is known where pictures are. */
+export const pictures = new EventTarget();
+
+/** @returns {Configuration | null} */
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem(KEY) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** Asks where pictures are: once per page, and not before there is something to show. */
+export function configure() {
+  asking ??= get("/api/configuration").then(
+    (answer) => {
+      const text = JSON.stringify(answer);
+      if (text !== JSON.stringify(configuration)) {
+        configuration = /** @type {Configuration} */ (answer);
+        try {
+          localStorage.setItem(KEY, text);
+        } catch {
+          // It is asked for again by the next page.
+        }
+        for (const box of document.querySelectorAll("[data-path]")) fill(/** @type {HTMLElement} */ (box));
+      }
+      pictures.dispatchEvent(new Event("known"));
+      return configuration;
+    },
+    () => {
+      asking = null;
+      setTimeout(() => background(configure()), AGAIN_MS);
+      return configuration;
+    },
+  );
+  return asking;
+}
+
+/**
+ * Makes a picture of fixed proportions. `name` is drawn where there is none.
+ * @param {"poster" | "profile"} kind
+ * @param {string | null | undefined} path
+ * @param {string} name
+ * @param {{use?: keyof typeof SIZES, urgent?: boolean}} [options]
+ */
+export function picture(kind, path, name, { use = kind === "profile" ? "profile" : "poster", urgent = false } = {}) {
+  const box = h(
+    "div",
+    { class: `picture picture-${kind}`, "data-kind": kind, "data-path": path || false, "data-use": use, "data-urgent": urgent },
+    drawing(name, kind === "poster"),
+  );
+  fill(box);
+  return box;
+}
+
+/** @param {string} name @param {boolean} withName */
+function drawing(name, withName) {
+  const drawn = h(
+    "div",
+    { class: "drawing", "aria-hidden": "true" },
+    h("span", { class: "drawing-initials" }, initials(name)),
+    withName && h("span", { class: "drawing-name", dir: "auto" }, name),
+  );
+  drawn.style.setProperty("--hue", String(hue(name)));
+  return drawn;
+}
+
+/** @param {string} name */
+export function initials(name) {
+  const words = name.match(/[\p{L}\p{N}]+/gu) ?? [];
+  const [first = "", second = ""] = words.filter((word) => !/^(the|a|an|of)$/i.test(word));
+  return ([...first].slice(0, 1).join("") + [...second].slice(0, 1).join("")).toUpperCase() || "?";
+}
+
+/** @param {string} name */
+function hue(name) {
+  let sum = 7;
+  for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 360;
+  return sum;
+}
+
+/** Puts the image over the drawing, or takes it away again. @param {HTMLElement} box */
+function fill(box) {
+  box.querySelector("img")?.remove();
+  const path = box.dataset.path;
+  if (!configuration || !path) return;
+  const kind = box.dataset.kind === "profile" ? "profile" : "poster";
+  const sizes = configuration.images[kind === "profile" ? "profile_sizes" : "poster_sizes"];
+  const widths = sizes.filter((size) => /^w\d+$/.test(size));
+  const address = (/** @type {string} */ size) => configuration?.images.base_url + size + path;
+  const urgent = box.dataset.urgent !== undefined;
+  const use = /** @type {keyof typeof SIZES} */ (box.dataset.use);
+  const image = h("img", {
+    alt: "",
+    width: 2,
+    height: 3,
+    loading: urgent ? "eager" : "lazy",
+    decoding: "async",
+    fetchpriority: urgent && "high",
+    sizes: SIZES[use],
+    srcset: widths.map((size) => `${address(size)} ${size.slice(1)}w`).join(", "),
+    onload: () => box.classList.add("is-loaded"),
+    onerror: () => image.remove(),
+  });
+  box.append(image);
+  image.src = address(widths.at(-1) ?? "original");
+}
+
+/**
+ * Returns a picture that lies blurred behind something, or null where there is none.
+ * @param {string | null | undefined} path
+ */
+export function backdrop(path) {
+  if (!path) return null;
+  const box = h("div", { class: "backdrop", "aria-hidden": "true" });
+  const show = () => {
+    if (!configuration || box.firstChild) return;
+    const size = configuration.images.backdrop_sizes.includes("w780") ? "w780" : "original";
+    const image = h("img", { alt: "", decoding: "async", onerror: () => image.remove() });
+    image.src = configuration.images.base_url + size + path;
+    box.append(image);
+  };
+  show();
+  if (!box.firstChild) pictures.addEventListener("known", show, { once: true });
+  return box;
+}
+
+/** Returns whether films come from TMDB or the stub; empty while that is unknown. */
+export const tmdbKind = () => configuration?.tmdb ?? "";

@@ -1,0 +1,241 @@
+/** The first screen: one call brings all of it. */
+
+import { Problem, background, get, problemOf } from "../api.js";
+import { card, markButton, skeletons } from "../cards.js";
+import { h } from "../dom.js";
+import { dayOf, meanOf, titleOf } from "../format.js";
+import { backdrop, configure, picture } from "../images.js";
+import { isComplete, learn, marks, refresh as refreshMarks } from "../marks.js";
+import { marksNotice, planBySections, problemNotice, staleNotice, unavailableNotice, whyOf } from "../notice.js";
+import { Retry } from "../retry.js";
+import { row } from "../rows.js";
+import { session } from "../session.js";
+import { T } from "../texts.js";
+import { announce } from "../toast.js";
+
+/**
+ * @typedef {import("../types").Complete} Complete
+ * @typedef {import("../types").Film} Film
+ * @typedef {import("../types").View} View
+ */
+
+const SOFT_AFTER_MS = 300;
+const ROWS = /** @type {const} */ ([
+  ["history", "continue_watching", T.nothingBegun],
+  ["recommended", "recommended_for_you", T.nothingRecommended],
+  ["trending", "trending_movies", T.nothingHere],
+  ["popular", "popular_movies", T.nothingHere],
+]);
+
+/** The last answer, so that the way back to this screen is instant. @type {Complete | null} */
+let last = null;
+session.addEventListener("change", () => {
+  last = null;
+});
+
+/** @param {View} view */
+export function home(view) {
+  view.title("");
+  const top = h("div", { class: "page-top" });
+  const spot = h("div", { class: "spotlight-place" });
+  const stats = h("section", { class: "stats", "aria-labelledby": "stats-title" });
+  const rows = ROWS.map(([name, , empty]) => row(name, empty, name === "popular" ? "/feed" : ""));
+  const retry = new Retry(() => load(), view.signal);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let soft;
+
+  const fresh = () => {
+    view.main.replaceChildren(
+      h("h1", { class: "visually-hidden" }, T.name),
+      top,
+      spot,
+      stats,
+      ...rows.map((one) => one.element),
+    );
+  };
+
+  /** @param {Complete} answer @param {{keepPicks?: boolean}} [options] */
+  const show = (answer, { keepPicks = false } = {}) => {
+    last = answer;
+    if (!stats.isConnected) fresh();
+    const { sections } = answer;
+    planBySections(sections, retry);
+    top.replaceChildren(...[marksNotice(sections, retry)].filter((one) => one !== null));
+    spotlight(spot, answer);
+    showStats(stats, answer);
+    ROWS.forEach(([name, field], index) => {
+      const section = sections[name];
+      const films = answer[field];
+      const part = rows[index];
+      if (!part) return;
+      if (films === null && section) {
+        const who = name === "recommended" && sections.favorites?.status === "unavailable" ? "lists" : undefined;
+        part.show([], unavailableNotice(name, section, retry, who));
+      } else if (!(keepPicks && name === "recommended" && part.hasFilms())) {
+        part.show(cards(name, films ?? []), staleNotice(name, section), notesOf(name, section));
+      }
+    });
+    view.ready();
+  };
+
+  const load = async (options = {}) => {
+    const asked = performance.now();
+    try {
+      const answer = /** @type {Complete} */ (await get("/api/dashboard/complete", view.signal));
+      learn(filmsOf(answer), answer.sections, asked);
+      show(answer, options);
+      const degraded = Object.entries(answer.sections).filter(([, one]) => one.status === "unavailable");
+      if (degraded.length) announce(degraded.map(([name]) => T.unavailable(T.sections[name] ?? name)).join(". "));
+      afterwards(answer);
+    } catch (error) {
+      if (view.signal.aborted) return;
+      fail(problemOf(error));
+    }
+  };
+
+  /** @param {Problem} problem */
+  const fail = (problem) => {
+    retry.plan(problem.retryAfter);
+    if (last && problem.status !== 401) {
+      top.replaceChildren(
+        h("div", { class: "notice notice-slim" }, h("p", {}, `${T.notRefreshed}. ${whyOf(problem)}. `, ...retry.face())),
+      );
+    } else {
+      view.main.replaceChildren(h("h1", {}, T.home), problemNotice(T.name, problem, retry));
+    }
+    view.ready();
+  };
+
+  const softly = () => {
+    clearTimeout(soft);
+    soft = setTimeout(() => background(load({ keepPicks: true })), SOFT_AFTER_MS);
+  };
+  marks.addEventListener("saved", softly, { signal: view.signal });
+  marks.addEventListener("elsewhere", softly, { signal: view.signal });
+  view.signal.addEventListener("abort", () => clearTimeout(soft));
+  view.onRefresh(() => background(load()));
+
+  if (last) show(last);
+  else {
+    fresh();
+    spot.append(h("div", { class: "spotlight spotlight-skeleton", "aria-hidden": "true" }));
+    stats.append(h("div", { class: "stats-skeleton", "aria-hidden": "true" }));
+    stats.removeAttribute("aria-labelledby");
+    rows.forEach((one) => one.show(skeletons(8)));
+  }
+  background(load());
+}
+
+/** @param {Complete} answer */
+function filmsOf(answer) {
+  return ROWS.flatMap(([, field]) => /** @type {Film[]} */ (answer[field] ?? []));
+}
+
+/** What can wait until there is something to see. @param {Complete} answer */
+function afterwards(answer) {
+  background(configure());
+  const marked = filmsOf(answer).every((film) => "is_favorite" in film);
+  const asks = Object.values(answer.sections).every((section) => section.status !== "unavailable");
+  if (!marked && asks && !isComplete()) background(refreshMarks());
+}
+
+/** @param {string} name @param {Film[]} films */
+function cards(name, films) {
+  return films.map((film, index) =>
+    card(film, {
+      urgent: index < 6 && name !== "popular",
+      note: name === "recommended" ? becauseOf(film) : "",
+      progress: name === "history",
+    }),
+  );
+}
+
+/** @param {Film} film */
+function becauseOf(film) {
+  if (film.because?.kind !== "favorite") return T.becauseTrending;
+  return T.because(titleOf(film.because.title));
+}
+
+/** @param {string} name @param {import("../types").Section | undefined} section */
+function notesOf(name, section) {
+  return name === "recommended" && section?.status === "ok" && section.reason ? T.someMissing : "";
+}
+
+/** Shows the first trending film large. @param {HTMLElement} place @param {Complete} answer */
+function spotlight(place, answer) {
+  const film = answer.trending_movies?.[0] ?? answer.popular_movies?.[0];
+  if (!film) {
+    place.replaceChildren();
+    return;
+  }
+  if (place.dataset.film === String(film.id) && place.firstElementChild?.tagName === "SECTION") return;
+  place.dataset.film = String(film.id);
+  const title = titleOf(film.title);
+  place.replaceChildren(
+    h(
+      "section",
+      { class: "spotlight", "aria-labelledby": "spotlight-title" },
+      backdrop(film.backdrop_path),
+      picture("poster", film.poster_path, title, { use: "large", urgent: true }),
+      h(
+        "div",
+        { class: "spotlight-words" },
+        h("p", { class: "eyebrow" }, T.spotlight),
+        h("h2", { id: "spotlight-title", dir: "auto" }, title),
+        h("p", { class: "spotlight-date" }, dayOf(film.release_date)),
+        h("p", { class: "spotlight-text", dir: "auto" }, film.overview || T.noOverview),
+        h(
+          "div",
+          { class: "actions" },
+          h("a", { class: "button", href: `/movie/${film.id}` }, T.more),
+          markButton("favorites", { id: film.id, title }, true),
+          markButton("watchlist", { id: film.id, title }, true),
+        ),
+      ),
+    ),
+  );
+}
+
+/** @param {HTMLElement} place @param {Complete} answer */
+function showStats(place, answer) {
+  const { stats } = answer;
+  const known = (/** @type {number | null} */ value) => (value === null ? null : value.toLocaleString("en"));
+  const mean = stats.avg_rating === null ? null : `${meanOf(stats.avg_rating)} ★`;
+  const genres = stats.favorite_genres;
+  place.setAttribute("aria-labelledby", "stats-title");
+  place.replaceChildren(
+    h("h2", { id: "stats-title", class: "visually-hidden" }, T.sections.stats),
+    h(
+      "dl",
+      {},
+      number(T.stats.favorites, known(stats.total_favorites), "favorites"),
+      number(T.stats.watchlist, known(stats.total_watchlist), "watchlist"),
+      number(T.stats.watched, known(stats.movies_watched), "watched"),
+      number(T.stats.average, stats.total_favorites !== null ? (mean ?? "–") : mean, "average"),
+      h(
+        "div",
+        { class: "stat stat-genres" },
+        h("dt", {}, T.stats.genres),
+        h(
+          "dd",
+          {},
+          genres === null
+            ? h("span", { class: "unknown" }, T.stats.unknown)
+            : genres.length
+              ? genres.map((genre) => h("span", { class: "chip" }, genre.name))
+              : T.stats.none,
+        ),
+      ),
+    ),
+  );
+}
+
+/** @param {string} label @param {string | null} value @param {string} name */
+function number(label, value, name) {
+  return h(
+    "div",
+    { class: "stat", "data-stat": name },
+    h("dt", {}, label),
+    h("dd", {}, value ?? h("span", { class: "unknown" }, T.stats.unknown)),
+  );
+}
