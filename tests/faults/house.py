@@ -32,6 +32,7 @@ from tests.faults.table import OPEN_S, PAGES, Case, Page
 DEADLINE_MS, TIMEOUT_MS = 400, 200
 SETTINGS = {
     "ENV_FILE": os.devnull,
+    "USER_SERVICE_EVENTS": "false",  # no stream of a service that is played in the process
     "PAGE_DEADLINE_MS": str(DEADLINE_MS),
     "TMDB_TIMEOUT_MS": str(TIMEOUT_MS),
     "USER_SERVICE_TIMEOUT_MS": str(TIMEOUT_MS),
