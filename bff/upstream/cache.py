@@ -20,7 +20,7 @@ from cachetools import LRUCache
 
 from bff import context, metrics
 from bff.context import Timing
-from bff.errors import BadResponse, NotFound, UpstreamError, UpstreamTimeout
+from bff.errors import BadResponse, NotFound, Saturated, UpstreamError, UpstreamTimeout
 from bff.model import Failed, Ok
 from bff.upstream.store import Store, Stored
 
@@ -30,6 +30,7 @@ T = TypeVar("T")
 MISSING_TTL_S = 60.0
 JITTER = 0.1
 POLL_S = 0.01
+MOST_SKEW_S = 5.0  # by which the clocks of two machines may differ
 # While an old answer is served because a call failed, the next call waits this long at the
 # least, so that not every request pays for the failure.
 PAUSE_AFTER_FAILURE_S = 0.5
@@ -92,7 +93,7 @@ class Cache:
     ) -> None:
         self._policy, self._store, self._begin = policy, store, begin
         self._call_s, self._clock = call_s, clock
-        least_size = policy.most_bytes / policy.entries
+        least_size = -(-policy.most_bytes // policy.entries)  # so that entries are bounded, too
         self._entries: LRUCache[str, _Entry] = LRUCache(
             policy.most_bytes, getsizeof=lambda entry: max(entry.size, least_size)
         )
@@ -139,7 +140,7 @@ class Cache:
 
     def _servable(self, request: Request[Any], entry: _Entry) -> bool:
         """Whether an entry is fresh, or in grace, in which case it is refreshed behind."""
-        late_s = self._clock() - entry.stored_at - entry.ttl_s
+        late_s = self._late_s(entry)
         if late_s < 0:
             return True
         if entry.missing or late_s >= self._policy.stale_s:
@@ -151,6 +152,15 @@ class Cache:
             return True
         return False
 
+    def _late_s(self, entry: _Entry | Stored) -> float:
+        """Return the seconds since the end of the ttl; negative: it is fresh.
+
+        An answer from the future is from before the clock was set back. It is
+        of unknown age, so that it is served and asked for anew.
+        """
+        age_s = self._clock() - entry.stored_at
+        return 0.0 if age_s < -MOST_SKEW_S else age_s - entry.ttl_s
+
     def _answer(self, request: Request[T], entry: _Entry) -> Ok[T]:
         if entry.missing:
             raise NotFound(request.upstream, request.what)
@@ -159,15 +169,21 @@ class Cache:
 
     def _stale_or_raise(self, request: Request[T], error: UpstreamError) -> Ok[T]:
         entry = self._lookup(request.key)
-        failure = error.outcome()
-        if entry is None or entry.missing:
+        if entry is None or entry.missing or self._late_s(entry) >= self._policy.stale_s:
             raise error
-        if self._clock() - entry.stored_at >= entry.ttl_s + self._policy.stale_s:
-            raise error
-        entry = replace(entry, failure=failure, failed_at=self._clock())
-        self._keep(request.key, entry)
-        self._count(request, "stale")
+        if self._late_s(entry) >= 0:  # else it has come this very moment, and is no old one
+            entry = self._label(request.key, entry, error)
+            self._count(request, "stale")
         return self._answer(request, entry)
+
+    def _label(self, key: str, entry: _Entry, error: UpstreamError) -> _Entry:
+        """Put a failure on an old entry; one that has replaced it meanwhile stays as it is."""
+        failed = replace(entry, failure=error.outcome(), failed_at=self._clock())
+        with self._entries_lock:
+            now = self._entries.get(key)
+            if now is not None and now.stored_at == entry.stored_at:
+                self._entries[key] = failed
+        return failed
 
     # -- single flight
 
@@ -179,42 +195,44 @@ class Cache:
             flight = self._flights.get(request.key)
             if flight is not None:
                 return flight
-            flight = self._flights[request.key] = Future()
-        task = self._begin(self._lead, request, flight, known, background)
-        # A task that had no slot never ran: what its future holds is the flight's end.
-        task.add_done_callback(lambda done: self._unstarted(request, flight, done))
+            flight = Future()
+            landed = self._lookup(request.key)
+            if landed is not None and landed is not known and self._late_s(landed) < 0:
+                flight.set_result(landed)  # since we looked
+                return flight
+            self._flights[request.key] = flight
+        try:
+            task = self._begin(self._lead, request, known, background)
+        except BaseException as error:
+            self._land(request, flight, None, error)
+            raise
+        # Also where the task had no slot or was cancelled, so that no flight is left behind.
+        task.add_done_callback(lambda done: self._landed(request, flight, done, background))
         return flight
 
-    def _unstarted(self, request: Request[Any], flight: Future[_Entry], task: Future[Any]) -> None:
-        if flight.done():
+    def _landed(
+        self, request: Request[Any], flight: Future[_Entry], task: Future[_Entry], background: bool
+    ) -> None:
+        if task.cancelled():
+            self._land(request, flight, None, UpstreamTimeout(request.upstream, "cancelled"))
             return
-        with self._flights_lock:
-            self._flights.pop(request.key, None)
-        refused = UpstreamTimeout(request.upstream) if task.cancelled() else task.exception()
-        flight.set_exception(refused or UpstreamTimeout(request.upstream))
+        error = task.exception()
+        if isinstance(error, UpstreamError) and not isinstance(error, Saturated):
+            entry = self._lookup(request.key)
+            if entry is not None and not entry.missing and self._late_s(entry) >= 0:
+                # Who is served the old answer hears why.
+                self._label(request.key, entry, error)
+        elif background and error is not None and not isinstance(error, UpstreamError):
+            log.error("cache.refresh_failed key=%s", request.key, exc_info=error)
+        self._land(request, flight, None if error else task.result(), error)
 
-    def _lead(
+    def _land(
         self,
         request: Request[Any],
         flight: Future[_Entry],
-        known: _Entry | None,
-        background: bool,
+        entry: _Entry | None,
+        error: BaseException | None,
     ) -> None:
-        """Bring the answer for everybody who waits for it, now and until it is there.
-
-        Its time is that of a call, not what is left to the request that asked
-        first: others who join have more.
-        """
-        context.enter(context.current().apart(self._call_s, background=background))
-        entry: _Entry | None = None
-        error: BaseException | None = None
-        try:
-            if background:
-                self._count(request, "refresh")
-            entry = self._obtain(request, known)
-        except BaseException as raised:
-            error = raised
-            self._note_failure(request, raised, background)
         with self._flights_lock:
             self._flights.pop(request.key, None)
         if entry is not None:
@@ -222,15 +240,16 @@ class Cache:
         else:
             flight.set_exception(error)
 
-    def _note_failure(self, request: Request[Any], error: BaseException, background: bool) -> None:
-        """Put a failure on the old entry, so that who is served it hears why."""
-        entry = self._lookup(request.key)
-        if isinstance(error, UpstreamError):
-            if entry is not None and not entry.missing:
-                failed = replace(entry, failure=error.outcome(), failed_at=self._clock())
-                self._keep(request.key, failed)
-        elif background:
-            log.error("cache.refresh_failed key=%s", request.key, exc_info=error)
+    def _lead(self, request: Request[Any], known: _Entry | None, background: bool) -> _Entry:
+        """Bring the answer for everybody who waits for it, now and until it is there.
+
+        Its time is that of a call, not what is left to the request that asked
+        first: others who join have more.
+        """
+        context.enter(context.current().apart(self._call_s, background=background))
+        if background:
+            self._count(request, "refresh")
+        return self._obtain(request, known)
 
     def _obtain(self, request: Request[Any], known: _Entry | None) -> _Entry:
         """Return an entry from the store, from another worker's call, or by a call of our own."""
@@ -238,9 +257,11 @@ class Cache:
             shared = self._from_store(request, known)
             if shared is not None:
                 return shared
-            if self._store.lease(request.key, self._call_s + 0.1):
+            lease_s = self._call_s + 0.1
+            if self._store.lease(request.key, lease_s):
                 return self._ask(request, known)
-            while self._store.held_s(request.key) > 0:
+            # One held for longer than it can be is from before the clock was set back.
+            while 0 < self._store.held_s(request.key) <= lease_s + 1:
                 if context.current().deadline.left_s() <= 0:
                     raise UpstreamTimeout(request.upstream, "waited for another worker")
                 time.sleep(POLL_S)
@@ -255,9 +276,9 @@ class Cache:
         except BadResponse:
             return None
         self._keep(request.key, entry)
-        age_s = self._clock() - stored.stored_at
-        fresh = age_s < stored.ttl_s
-        in_grace = not entry.missing and age_s < stored.ttl_s + self._policy.grace_s
+        late_s = self._late_s(stored)
+        fresh = late_s < 0
+        in_grace = not entry.missing and late_s < self._policy.grace_s
         return entry if fresh or (in_grace and not context.current().background) else None
 
     def _ask(self, request: Request[Any], known: _Entry | None) -> _Entry:
