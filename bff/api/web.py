@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import flask
 import orjson
-from flask import Response
+from flask import Response, request
 
 from bff.api.encode import JSON
 
@@ -15,6 +19,7 @@ FILES = Path(__file__).resolve().parents[1] / "web"
 # The addresses that the page's own router knows; each can be opened directly.
 VIEWS = ("/", "/feed", "/search", "/library", "/movie/<number>")
 TYPES = {
+    ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
@@ -33,24 +38,19 @@ def blueprint(tmdb_is_live: bool, tmdb_url: str, users_url: str) -> flask.Bluepr
     policy = _policy(LIVE_IMAGES if tmdb_is_live else stubs["tmdb"], list(stubs.values()))
 
     def page(number: str = "") -> Response:
-        response = flask.send_from_directory(FILES, "index.html", max_age=0)
+        response = _file("index.html")
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
-        return _guarded(response)
+        return response
 
     for number, path in enumerate(VIEWS):
         blp.add_url_rule(path, f"view_{number}", page)
 
     @blp.get("/web/<path:name>")
     def asset(name: str) -> Response:
-        kind = TYPES.get(Path(name).suffix)
-        if kind is None:
-            flask.abort(404, "there is no such file")
-        response = flask.send_from_directory(FILES, name, max_age=0)
-        response.content_type = kind
-        return _guarded(response)
+        return _file(name)
 
     @blp.get("/web/dev.json")
     def stub_addresses() -> Response:
@@ -63,12 +63,49 @@ def blueprint(tmdb_is_live: bool, tmdb_url: str, users_url: str) -> flask.Bluepr
     return blp
 
 
-def _guarded(response: Response) -> Response:
-    """Have the browser ask each time (a 304 as a rule), guess no types and tell nobody."""
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
-    return response
+@dataclass(frozen=True)
+class Asset:
+    """A file as it is sent, plain and compressed."""
+
+    kind: str
+    plain: bytes
+    packed: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> Asset:
+        """Read a file; the compressed form is the same for the same bytes."""
+        plain = path.read_bytes()
+        return cls(TYPES[path.suffix], plain, gzip.compress(plain, mtime=0))
+
+
+@lru_cache(maxsize=100)
+def _asset(path: Path, changed_ns: int) -> Asset:
+    """Return a file; read again only where it was changed."""
+    return Asset.read(path)
+
+
+def _file(name: str) -> Response:
+    """Answer a file of the page: the browser asks each time (a 304 as a rule), guesses no types."""
+    path = FILES / name
+    if ".." in path.parts or path.suffix not in TYPES or not path.is_file():
+        flask.abort(404, "there is no such file")
+    asset = _asset(path, path.stat().st_mtime_ns)
+    packs = "gzip" in request.accept_encodings
+    body = asset.packed if packs else asset.plain
+    response = Response(
+        body,
+        content_type=asset.kind,
+        headers={
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "same-origin",
+        },
+    )
+    if packs:
+        response.headers["Content-Encoding"] = "gzip"
+    response.set_etag(blake2b(body, digest_size=12).hexdigest())
+    return response.make_conditional(request)
 
 
 def _origin(url: str) -> str:

@@ -47,7 +47,6 @@ export const T = {
   because: (/** @type {string} */ title) => `Because you like ${title}`,
   becauseTrending: "Trending this week",
   nothingRecommended: "No recommendations yet. Favourites bring some.",
-  nothingBegun: "Nothing begun. Set your progress on a film to find it here.",
   nothingHere: "Nothing here at the moment.",
   someMissing: "Some of these could not be worked out and may be missing.",
   spotlight: "In the spotlight",
@@ -127,6 +126,7 @@ export const T = {
   likedOn: (/** @type {string} */ day) => `Favourite since ${day}`,
   plannedOn: (/** @type {string} */ day) => `On your watchlist since ${day}`,
 
+  history: "History",
   libraryEmpty: {
     favorites: "No favourites yet. The heart on a film adds it.",
     watchlist: "Your watchlist is empty. The bookmark on a film adds it.",

@@ -21,7 +21,7 @@ import { announce } from "../toast.js";
 
 const SOFT_AFTER_MS = 300;
 const ROWS = /** @type {const} */ ([
-  ["history", "continue_watching", T.nothingBegun],
+  ["history", "continue_watching", ""],
   ["recommended", "recommended_for_you", T.nothingRecommended],
   ["trending", "trending_movies", T.nothingHere],
   ["popular", "popular_movies", T.nothingHere],
@@ -71,8 +71,10 @@ export function home(view) {
       if (films === null && section) {
         const who = name === "recommended" && sections.favorites?.status === "unavailable" ? "lists" : undefined;
         part.show([], unavailableNotice(name, section, retry, who));
+        part.element.hidden = false;
       } else if (!(keepPicks && name === "recommended" && part.hasFilms())) {
         part.show(cards(name, films ?? []), staleNotice(name, section), notesOf(name, section));
+        part.element.hidden = name === "history" && !films?.length;
       }
     });
     view.ready();
@@ -116,14 +118,19 @@ export function home(view) {
   view.onRefresh(() => background(load()));
 
   if (last) show(last);
-  else {
-    fresh();
-    spot.append(h("div", { class: "spotlight spotlight-skeleton", "aria-hidden": "true" }));
-    stats.append(h("div", { class: "stats-skeleton", "aria-hidden": "true" }));
-    stats.removeAttribute("aria-labelledby");
-    rows.forEach((one) => one.show(skeletons(8)));
-  }
+  else view.main.replaceChildren(h("h1", { class: "visually-hidden" }, T.name), ...bones());
   background(load());
+}
+
+/** What holds the place of the content. It is replaced, not filled, so that nothing moves. */
+function bones() {
+  return [
+    h("div", { class: "spotlight spotlight-skeleton", "aria-hidden": "true" }),
+    h("div", { class: "stats-skeleton", "aria-hidden": "true" }),
+    ...[1, 2].map(() =>
+      h("div", { class: "films", "aria-hidden": "true" }, h("div", { class: "films-head" }), h("ul", { class: "row" }, ...skeletons(8))),
+    ),
+  ];
 }
 
 /** @param {Complete} answer */

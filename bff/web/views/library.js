@@ -19,7 +19,7 @@ import { T } from "../texts.js";
 const PARTS = [
   ["favorites", T.stats.favorites],
   ["watchlist", T.watchlist],
-  ["history", T.progress],
+  ["history", T.history],
 ];
 
 /** @param {View} view */
