@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-import stub_faults
-from user_stub import api, context, problems
+from user_stub import api, context, faults, problems
 from user_stub.docs import register_docs
 from user_stub.store import Store
 
@@ -38,7 +37,8 @@ def create_app(config: UserServiceConfig, *, busy_timeout_s: float = 3.0) -> Fla
     problems.install(app)
     document = register_docs(app, with_token=bool(config.token))
     document.register_blueprint(api.health)
+    document.register_blueprint(api.events)
     document.register_blueprint(api.lists)
-    stub_faults.install(app, profile=config.fault_profile, control_token=config.token)
+    app.extensions["stream_faults"] = faults.install(app, config.fault_profile, config.token)
     store.try_prepare()
     return app

@@ -13,16 +13,19 @@ from user_stub import schemas as s
 from user_stub.context import user_id
 from user_stub.lists import Item, Lists
 from user_stub.models import Favorite, HistoryItem, WatchlistItem
-from user_stub.operation import KEY_PATTERN, JsonBlueprint, operation
+from user_stub.operation import KEY_PATTERN, LAST_EVENT_ID, JsonBlueprint, operation
 from user_stub.problems import Invalid, problem
 from user_stub.store import Change, Outcome, RequestKey, Store
 from user_stub.version import VERSION
 
 health = JsonBlueprint("health", __name__, description="State of the service")
+events = JsonBlueprint("events", __name__, description="Changes as they happen")
 lists = JsonBlueprint("lists", __name__, description="Favourites, watchlist and history")
 
 IDEMPOTENCY_KEY = re.compile(KEY_PATTERN)
 MOVIE_ID = re.compile(r"[1-9][0-9]{0,9}")
+EVENT_ID = re.compile(r"[0-9]{1,18}")
+EVENT_STREAM = "text/event-stream"
 
 Body = dict[str, Any]
 
@@ -34,6 +37,50 @@ def read_health() -> Response:
     document = {"status": "healthy", "service": "user-service", "version": VERSION}
     response = _json(200, document)
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@operation(
+    events,
+    "GET",
+    "/events",
+    answers={200: {"type": "string", "description": "Server-sent events"}},
+    content_type=EVENT_STREAM,
+    parameters=(LAST_EVENT_ID,),
+    problems=(401,),
+    personal=False,
+)
+def read_events() -> Response:
+    """Stream the committed changes of every user's library.
+
+    Server-sent events that do not end by themselves:
+
+    - `change`, `{"user": "...", "revision": 7}`: the library of `user` has reached `revision`.
+      The id is the change's place in the order of all commits. There is one per rise of a
+      revision, over all processes on one database.
+    - `beat`, `{"seq": 41}`, four times a second: all that was committed before this message was
+      made has been sent on this stream; the last change is number 41. The first beat says that
+      nothing is missing from now on. Without a message for a second, assume that the stream is
+      dead.
+    - `reset`, `{"seq": 41}`: what came after `Last-Event-ID` is not kept any more; anything may
+      have changed. Changes are kept for an hour, and the last 1,000 in any case.
+
+    With `Last-Event-ID` the later changes come first, then a beat. A stream ends after about five
+    minutes, when the service stops, when the database is away, and for a subscriber that does not
+    keep up: connect again with `Last-Event-ID`. A process serves 32 streams and refuses more (503).
+    """
+    last = request.headers.get("Last-Event-ID")
+    if last is not None and not EVENT_ID.fullmatch(last):
+        raise Invalid({"Last-Event-ID": ["Must be the id of a message, a whole number."]})
+    body: Any = b""
+    if request.method != "HEAD":
+        stream = _store().subscribe(
+            None if last is None else int(last), request.environ.get("gunicorn.socket")
+        )
+        body = current_app.extensions["stream_faults"].concerning(stream, request.path)
+    response = Response(body, content_type=EVENT_STREAM, direct_passthrough=True)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold messages back
     return response
 
 

@@ -1,5 +1,8 @@
 """gunicorn's settings for the user service."""
 
+import os
+from typing import Any
+
 from config import UserServiceConfig
 
 _config = UserServiceConfig.from_env()
@@ -13,10 +16,24 @@ worker_class = "gthread"
 # One worker by default, so that `/__calls` and `/__faults` concern the whole service; the
 # database work is short. Several workers are right too (`--workers`), each with its own counts.
 workers = 1
-# Held calls (`/__faults` with hang) take a thread each, and event streams will.
+# Held calls (`/__faults` with hang) take a thread each, and so do event streams: at most 32 of
+# them (`user_stub/events.py`), so that as many threads are left for calls.
 threads = 64
 # Longer than a caller's pool keeps an idle connection, so that the caller closes first.
 keepalive = 75
 # Longer than the longest call (the wait for a locked database), shorter than a platform's kill.
 graceful_timeout = 10
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let event streams end when the worker is told to, or is without its master."""
+    hub = worker.wsgi.extensions["store"].hub
+    hub.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Close what the application opened; a worker that could not start has opened nothing."""
+    store = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("store")
+    if store is not None:
+        store.close()

@@ -163,6 +163,19 @@ class Library(Base):
     revision: Mapped[int] = mapped_column(BigInteger)
 
 
+class LibraryChange(Base):
+    """The log of changes: one row per rise of a revision, see `user_stub.changes`."""
+
+    __tablename__ = "changes"
+    # A number that was used is never used again, not even after a row was dropped.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+
+    seq: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    user_id: Mapped[str] = mapped_column(String(USER_ID_LENGTH))
+    revision: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
+
+
 class IdempotencyRecord(Base):
     """The result of a request that carried an idempotency key."""
 

@@ -49,6 +49,13 @@ MOVIE_ID = {
     "description": "TMDB's id of the film.",
     "schema": {"type": "integer", "minimum": 1, "maximum": LARGEST_MOVIE_ID},
 }
+LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "required": False,
+    "description": "The id of the last message that was seen; the later ones are sent first.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+}
 REVISION_HEADER = {
     "description": "The number of the user's last change.",
     "schema": {"type": "integer", "minimum": 0},
@@ -68,7 +75,7 @@ PROBLEMS = {
     415: "The body is not declared as JSON",
     422: "A parameter, a header or the body is wrong, or the key came with another request",
     500: "An error on our side",
-    503: "The database cannot be reached",
+    503: "The database cannot be reached, or too many event streams are open",
 }
 
 
@@ -113,7 +120,9 @@ def operation(
     method: str,
     rule: str,
     *,
-    answers: Mapping[int, type[ma.Schema]],
+    answers: Mapping[int, type[ma.Schema] | dict[str, Any]],
+    content_type: str = "application/json",
+    parameters: tuple[dict[str, Any], ...] = (),
     problems: tuple[int, ...] = (),
     body: type[ma.Schema] | None = None,
     personal: bool = True,
@@ -121,13 +130,13 @@ def operation(
     """Declare a view, which returns a `Response`.
 
     `answers` maps each status of success to its schema, `problems` lists the errors beside those
-    that every operation has. A `body` is the first argument of the view. A `personal` operation
-    concerns one user's data.
+    that every operation has, `parameters` those beside the usual ones. A `body` is the first
+    argument of the view. A `personal` operation concerns one user's data.
     """
     writes = method != "GET"
-    parameters = [REQUEST_ID, *([USER] if personal else [])]
+    parameters = (REQUEST_ID, *([USER] if personal else []), *parameters)
     if "<movie_id>" in rule:
-        parameters.append(MOVIE_ID)
+        parameters += (MOVIE_ID,)
     problems += (422, 500, 503, *((401,) if personal else ()))
     problems += (409, 413) if writes else ()
     problems += (400, 415) if body else ()
@@ -138,6 +147,7 @@ def operation(
             documented = blueprint.alt_response(
                 status,
                 schema=schema,
+                content_type=content_type,
                 headers=_headers(status, personal, writes),
                 success=True,
             )(documented)
@@ -152,7 +162,7 @@ def operation(
             documented = blueprint.arguments(body)(documented)
         if writes:
             documented = blueprint.doc(parameters=[KEY])(documented)
-        blueprint.route(rule, methods=[method], parameters=parameters)(documented)
+        blueprint.route(rule, methods=[method], parameters=list(parameters))(documented)
         return view
 
     return declare

@@ -20,12 +20,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from user_stub.database import DatabaseBusy
+from user_stub.events import MOST_STREAMS, TooManyStreams
 from user_stub.store import KeyInFlight, KeyReused
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+# Places become free as streams end, a few each minute.
+STREAM_RETRY_AFTER_S = 10
 # What a driver raises for a wrong statement or value, as opposed to its own state.
 OUR_FAULT = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
@@ -68,6 +71,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(KeyReused, _key_reused)
     app.register_error_handler(KeyInFlight, _key_in_flight)
     app.register_error_handler(DatabaseBusy, _database_unavailable)
+    app.register_error_handler(TooManyStreams, _too_many_streams)
     app.register_error_handler(SQLAlchemyError, _database_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _bug)
@@ -99,6 +103,14 @@ def _database_unavailable(error: Exception) -> Response:
         503,
         "the database cannot be reached at the moment",
         headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _too_many_streams(_error: TooManyStreams) -> Response:
+    return problem(
+        503,
+        f"this process serves {MOST_STREAMS} event streams already",
+        headers={"Retry-After": str(STREAM_RETRY_AFTER_S)},
     )
 
 

@@ -6,8 +6,10 @@ import datetime as dt
 import hashlib
 import json
 import logging
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,7 +18,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from user_stub import changes
 from user_stub.database import Database, DatabaseBusy
+from user_stub.events import Hub, Stream
 from user_stub.lists import Lists
 from user_stub.models import IdempotencyRecord, Library
 from user_stub.sample import DEMO_USER
@@ -25,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 KEEP_KEYS = dt.timedelta(hours=24)
 PURGE_EVERY = dt.timedelta(minutes=10)
+# More is dropped at once than comes together until the next time.
+PRUNE_EVERY = dt.timedelta(minutes=1)
+PRUNE_AFTER = 1_000
 
 Read = TypeVar("Read")
 
@@ -40,7 +47,8 @@ class KeyInFlight(Exception):
 @dataclass(frozen=True)
 class Outcome:
     """The result of a change: `body` is the answer, or for a `status` from 400 on a problem's
-    members. `revision` is the number of the user's last change, this one included.
+    members. `revision` is the number of the user's last change, this one included if it `changed`
+    anything.
     """
 
     status: int
@@ -48,6 +56,7 @@ class Outcome:
     location: str | None = None
     revision: int = 0
     replayed: bool = False
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,13 @@ class Store:
 
     def __init__(self, url: str, *, busy_timeout_s: float) -> None:
         self._database = Database(url, busy_timeout_s)
+        self.hub = Hub(self._database)
         self._prepared = False
         self._lock = threading.Lock()
         self._in_flight: set[tuple[str, str]] = set()
         self._purge_from = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._unpruned = 0
+        self._prune_from = _now() + PRUNE_EVERY
 
     def try_prepare(self) -> None:
         """Create the schema and the sample; where the database is away, leave it for later."""
@@ -92,6 +104,7 @@ class Store:
                 revision = self._locked_revision(session, DEMO_USER)
                 Lists(session, DEMO_USER, _now()).reset()
                 self._raise_revision(session, DEMO_USER, revision)
+                self._append_change(session, DEMO_USER, revision + 1)
         self._prepared = True
 
     def ping(self) -> None:
@@ -99,8 +112,14 @@ class Store:
         self._database.ping()
 
     def close(self) -> None:
-        """Close idle connections."""
+        """End the event streams and close idle connections."""
+        self.hub.close()
         self._database.close()
+
+    def subscribe(self, resume_after: int | None, sock: socket.socket | None) -> Stream:
+        """Return a stream of changes; see `Hub.subscribe`."""
+        self._prepare()
+        return self.hub.subscribe(resume_after, sock)
 
     @property
     def in_flight(self) -> int:
@@ -127,18 +146,32 @@ class Store:
         replayed. Raise `KeyReused` or `KeyInFlight` as they say.
         """
         self._prepare()
-        if request is None:
-            with self._database.writing() as session:
+        with self._claimed(user_id, request), self._database.writing() as session:
+            if request is None:
                 revision = self._locked_revision(session, user_id)
-                return self._apply(session, user_id, revision, change)
+                outcome = self._apply(session, user_id, revision, change)
+            else:
+                outcome = self._apply_once(session, user_id, request, change)
+            if outcome.changed:
+                self._append_change(session, user_id, outcome.revision)
+        if outcome.changed:
+            self.hub.wake()
+            self._prune_changes()
+        return outcome
+
+    @contextmanager
+    def _claimed(self, user_id: str, request: RequestKey | None) -> Iterator[None]:
+        """Let a key be worked on by one thread of this process at a time."""
+        if request is None:
+            yield
+            return
         claim = (user_id, request.key)
         with self._lock:
             if claim in self._in_flight:
                 raise KeyInFlight
             self._in_flight.add(claim)
         try:
-            with self._database.writing() as session:
-                return self._apply_once(session, user_id, request, change)
+            yield
         finally:
             with self._lock:
                 self._in_flight.discard(claim)
@@ -148,7 +181,7 @@ class Store:
         outcome = change(lists)
         if lists.changed:
             revision = self._raise_revision(session, user_id, revision)
-        return replace(outcome, revision=revision)
+        return replace(outcome, revision=revision, changed=lists.changed)
 
     def _apply_once(
         self, session: Session, user_id: str, request: RequestKey, change: Change
@@ -218,6 +251,25 @@ class Store:
             update(Library).where(Library.user_id == user_id).values(revision=revision + 1)
         )
         return revision + 1
+
+    def _append_change(self, session: Session, user_id: str, revision: int) -> None:
+        session.flush()
+        changes.append(session.connection(), user_id, revision, _now())
+
+    def _prune_changes(self) -> None:
+        """Now and then, drop old changes; what fails is left for the next time."""
+        now = _now()
+        with self._lock:
+            self._unpruned += 1
+            if self._unpruned < PRUNE_AFTER and now < self._prune_from:
+                return
+            self._unpruned = 0
+            self._prune_from = now + PRUNE_EVERY
+        try:
+            with self._database.writing() as session:
+                changes.prune(session.connection(), now)
+        except (SQLAlchemyError, DatabaseBusy) as error:
+            logger.warning("changes.not_pruned error=%s", type(error).__name__)
 
 
 def _now() -> dt.datetime:
