@@ -25,6 +25,7 @@ JWT_ALGORITHMS = (
     *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512"),
     *("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"),
 )
+SERVERS = ("gunicorn", "granian")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 HMAC_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
@@ -57,6 +58,11 @@ def _http_url(value: str) -> None:
     if "@" in parts.netloc:
         # It would show in log lines; the credentials have settings of their own.
         raise ValidationError("must not carry a user name or a password")
+
+
+def _optional_http_url(value: str) -> None:
+    if value:
+        _http_url(value)
 
 
 def _redis_url(value: str) -> None:
@@ -188,6 +194,7 @@ class Config:
     debug: bool
     log_level: str
     log_format: str
+    otlp_endpoint: str
     cors_origins: tuple[str, ...]
     tmdb: UpstreamSettings
     tmdb_api_key: str = field(repr=False)
@@ -204,6 +211,7 @@ class Config:
     rate_limit_per_minute: int
     auth: AuthSettings
     page_deadline_s: float
+    server: str
     workers: int
     threads: int
     pool_threads: int
@@ -232,7 +240,8 @@ class Config:
             port=read.integer("PORT", 8000, 1, 65535),
             debug=read.boolean("DEBUG", False),
             log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
-            log_format=read.choice("LOG_FORMAT", "text", ("text", "json")),
+            log_format=read.choice("LOG_FORMAT", "auto", ("auto", "text", "json")),
+            otlp_endpoint=read.text("OTEL_EXPORTER_OTLP_ENDPOINT", "", _optional_http_url),
             cors_origins=read.texts(
                 "CORS_ORIGINS", ["http://localhost:3000", "http://localhost:8080"], _origins
             ),
@@ -261,6 +270,7 @@ class Config:
             rate_limit_per_minute=read.integer("RATE_LIMIT_PER_MINUTE", 300, 1, 1_000_000),
             auth=_auth(read),
             page_deadline_s=deadline_ms / 1000,
+            server=read.choice("SERVER", "gunicorn", SERVERS),
             workers=_workers(read),
             threads=threads,
             pool_threads=pool,

@@ -10,12 +10,14 @@ from flask import Flask
 from limits.storage import RedisStorage
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from bff import logs
 from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
 from bff.api.counts import SharedCounts
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
 from bff.fan_out import FanOut
+from bff.tracing import Passing, Tracer
 from bff.upstream.board import NoBoard, RedisBoard
 from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache, CachePolicy
@@ -43,6 +45,7 @@ class Bff:
         self.fan_out = FanOut(config.pool_threads)
         self.redis = _redis(config)
         self.store = _store(config, self.redis)
+        self.tracer = _tracer(config)
         board = RedisBoard(self.redis) if self.redis else NoBoard()
         submit = self.fan_out.submit
         tmdb = Guard(
@@ -50,8 +53,14 @@ class Bff:
             submit,
             Governor("tmdb", _turns(config, self.redis, self.store)),
             board,
+            self.tracer,
         )
-        users = Guard(_policy("users", config.users, config.breaker), submit, board=board)
+        users = Guard(
+            _policy("users", config.users, config.breaker),
+            submit,
+            board=board,
+            tracer=self.tracer,
+        )
         self.guards = {"tmdb": tmdb, "users": users}
         self.tmdb = TmdbClient(
             config.tmdb.base_url,
@@ -78,6 +87,7 @@ class Bff:
         for guard in self.guards.values():
             guard.close()
         self.store.close()
+        self.tracer.close()
         if self.redis:
             self.redis.close()
 
@@ -94,7 +104,7 @@ def create_app(config: Config) -> Flask:
     app.extensions["bff"] = parts
     auth = config.auth
     identity = Identity(auth.required, auth.secret, auth.algorithm, auth.audience)
-    lifecycle.register(app, config.page_deadline_s)
+    lifecycle.register(app, config.page_deadline_s, parts.tracer)
     problems.register(app)
     cors.register(app, config.cors_origins)
     if config.rate_limit_enabled:
@@ -171,19 +181,23 @@ def _shared_counts(config: Config) -> RedisStorage | None:
     )
 
 
-def _logging(config: Config) -> None:
-    from bff.context import RequestIdFilter
+def _tracer(config: Config) -> Tracer:
+    """Return what makes traces; the libraries for it are loaded only where they are used."""
+    if not config.otlp_endpoint:
+        return Passing()
+    from bff.otel import OtelTracer
 
-    handler = logging.StreamHandler()
-    handler.addFilter(RequestIdFilter())
-    handler.setFormatter(
-        logging.Formatter(
-            "%(asctime)s %(levelname)s %(name)s request_id=%(request_id)s %(message)s"
-        )
-    )
-    root = logging.getLogger("bff")
-    root.handlers[:] = [handler]
-    root.setLevel(config.log_level)
-    root.propagate = False
+    return OtelTracer(config.otlp_endpoint, "movie-dashboard-bff", VERSION)
+
+
+def _logging(config: Config) -> None:
+    salt = config.auth.secret or config.user_service_token
+    logs.configure(config.log_level, config.log_format, salt)
     if config.auth.secret_is_short:
-        root.warning("settings.secret_short setting=JWT_SECRET algorithm=%s", config.auth.algorithm)
+        logs.event(
+            logging.getLogger(__name__),
+            logging.WARNING,
+            "settings.secret_short",
+            setting="JWT_SECRET",
+            algorithm=config.auth.algorithm,
+        )

@@ -6,7 +6,6 @@ request's context, see the same values. Knows nothing of Flask.
 
 from __future__ import annotations
 
-import logging
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -42,6 +41,7 @@ class Timing:
 class RequestContext:
     """What belongs to one request. `timings` is appended to by worker threads (atomic).
 
+    `trace_id` is that of the caller's trace, or of one begun here; empty: none.
     `arrived` is a moment of the monotonic clock. `user`, `limit` and `revision`
     are set once, in the request's own thread: who asks, what is left to them,
     and the revision of their library that they know of (0: of none).
@@ -55,6 +55,7 @@ class RequestContext:
     user: str | None = None
     limit: tuple[str, str] | None = None
     revision: int = 0
+    trace_id: str = ""
 
     def within(self, seconds: float) -> RequestContext:
         """Return the same request with a deadline at most `seconds` from now."""
@@ -84,12 +85,3 @@ def current() -> RequestContext:
 def enter(context: RequestContext) -> None:
     """Make `context` the current one, for this thread and for tasks that copy its context."""
     _current.set(context)
-
-
-class RequestIdFilter(logging.Filter):
-    """Puts `request_id` on every log record, from whatever thread it comes."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Add the id; never drop the record."""
-        record.request_id = current().request_id
-        return True

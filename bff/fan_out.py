@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-from bff import context
+from bff import context, metrics
 from bff.errors import NotFound, UpstreamError, from_outcome
 from bff.model import Call, Failed, Missing, Ok, Outcome, Outcomes, Plan
 
@@ -27,6 +27,7 @@ class FanOut:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fan-out")
+        metrics.POOL_THREADS.set(threads)
 
     def run(self, plan: Plan) -> Outcomes:
         """Make the calls and return an outcome for each name of the plan.
@@ -61,7 +62,10 @@ class FanOut:
 
     def submit(self, task: Callable[..., T], *args: Any) -> Future[T]:
         """Start `task` in the pool, in a copy of the caller's context."""
-        return self._pool.submit(contextvars.copy_context().run, task, *args)
+        future = self._pool.submit(contextvars.copy_context().run, task, *args)
+        metrics.POOL_TASKS.inc()
+        future.add_done_callback(lambda _: metrics.POOL_TASKS.dec())
+        return future
 
     def close(self) -> None:
         """End the pool: what is queued is dropped, what runs is left to its own timeout."""

@@ -9,7 +9,14 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
 
 REQUESTS = Counter("bff_requests", "Requests by route and status", ["route", "method", "status"])
 REQUEST_SECONDS = Histogram(
@@ -29,6 +36,39 @@ UPSTREAM_SECONDS = Histogram(
 )
 CACHE = Counter("bff_cache", "Look-ups in the cache of TMDB's answers", ["result"])
 SECTIONS = Counter("bff_sections", "Sections of pages by status", ["section", "status"])
+
+
+CALLS_IN_FLIGHT = Gauge(
+    "bff_upstream_calls_in_flight",
+    "Slots of the bulkhead that are taken",
+    ["upstream"],
+    multiprocess_mode="livesum",
+)
+SLOTS = Gauge(
+    "bff_upstream_slots", "Slots of the bulkhead", ["upstream"], multiprocess_mode="livesum"
+)
+CIRCUIT = Gauge(
+    "bff_circuit_state",
+    "0 closed, 1 half-open, 2 open; the worst of all workers",
+    ["circuit"],
+    multiprocess_mode="livemax",
+)
+POOL_TASKS = Gauge(
+    "bff_pool_tasks", "Tasks of the pool that are not done", multiprocess_mode="livesum"
+)
+POOL_THREADS = Gauge("bff_pool_threads", "Threads of the pool", multiprocess_mode="livesum")
+_STATES = {"closed": 0, "half-open": 1, "open": 2}
+
+
+def breaker_is(circuit: str, state: str) -> None:
+    """Note the state of a circuit."""
+    CIRCUIT.labels(circuit).set(_STATES[state])
+
+
+@lru_cache(1024)
+def call_of(upstream: str, operation: str, outcome: str) -> Counter:
+    """Return the counter of calls with these labels."""
+    return UPSTREAM_CALLS.labels(upstream, operation, outcome)
 
 
 # Finding a labelled counter costs more than counting, so those of the hot path are kept.

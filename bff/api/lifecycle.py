@@ -11,6 +11,8 @@ from flask import Flask, Response, request
 
 from bff import context, metrics
 from bff.context import Deadline, RequestContext, Timing
+from bff.logs import event
+from bff.tracing import Tracer
 
 log = logging.getLogger("bff.access")
 
@@ -20,7 +22,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)  # RFC 9110 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"))  # a label needs a bound
 
 
-def register(app: Flask, deadline_s: float) -> None:
+def register(app: Flask, deadline_s: float, tracer: Tracer) -> None:
     """Put the context around each request of the app. `deadline_s`: what a page may take."""
 
     @app.before_request
@@ -34,6 +36,7 @@ def register(app: Flask, deadline_s: float) -> None:
                 Deadline(arrived + deadline_s),
                 arrived=arrived,
                 revision=_revision(environ),
+                trace_id=tracer.incoming(environ.get("HTTP_TRACEPARENT"), environ["PATH_INFO"]),
             )
         )
 
@@ -51,14 +54,17 @@ def register(app: Flask, deadline_s: float) -> None:
         method = asked.method if asked.method in METHODS else "other"
         metrics.requests_of(route, method, response.status_code).inc()
         metrics.seconds_of(route).observe(duration_s)
+        tracer.ended(route, response.status_code)
         if log.isEnabledFor(logging.INFO):
-            log.info(
-                "request method=%s route=%s status=%d duration_ms=%.1f upstream=%s",
-                asked.method,
-                route,
-                response.status_code,
-                duration_s * 1000,
-                ",".join([f"{t.upstream}.{t.operation}:{t.outcome}" for t in seen.timings]) or "-",
+            event(
+                log,
+                logging.INFO,
+                "request",
+                method=asked.method,
+                route=route,
+                status=response.status_code,
+                duration_ms=round(duration_s * 1000, 1),
+                upstream=[f"{t.upstream}.{t.operation}:{t.outcome}" for t in seen.timings],
             )
         return response
 

@@ -17,6 +17,7 @@ from bff import context
 from bff.api.counts import SharedCounts
 from bff.api.identity import Identity, Unauthorized
 from bff.api.problems import problem
+from bff.logs import event
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,9 @@ class Limit:
                 return shared.incr(key, WINDOW_S), shared.get_expiry(key)
             except StorageError as error:
                 until = time.monotonic() + BYPASS_S
-                log.warning("limits.local fault=%s", type(error.storage_error).__name__)
+                event(
+                    log, logging.WARNING, "limits.local", fault=type(error.storage_error).__name__
+                )
                 return local.hit(key, WINDOW_S)
 
         return hit

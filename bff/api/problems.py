@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from bff import context
 from bff.api.identity import Unauthorized
 from bff.errors import BffError, NotFound, Rejected, UpstreamError
+from bff.logs import failure
 from bff.model import Reason
 
 log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _bug(error: Exception) -> Response:
-    log.error("request.failed path=%s", request.path, exc_info=error)
+    failure(log, "request.failed", error, path=request.path)
     return problem("internal", "something went wrong on our side")
 
 

@@ -18,7 +18,9 @@ from datetime import UTC, datetime
 
 import pybreaker
 
+from bff import metrics
 from bff.errors import CircuitOpen, UpstreamTimeout
+from bff.logs import event
 from bff.upstream.board import Board, NoBoard
 
 log = logging.getLogger(__name__)
@@ -72,7 +74,10 @@ class _Log(pybreaker.CircuitBreakerListener):
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
         old = old_state.name if old_state else "-"
-        log.warning("breaker.state breaker=%s from=%s to=%s", cb.name, old, new_state.name)
+        event(
+            log, logging.WARNING, "breaker.state", breaker=cb.name, before=old, now=new_state.name
+        )
+        metrics.breaker_is(str(cb.name), new_state.name)
 
 
 class _Turn(pybreaker.CircuitBreakerListener):

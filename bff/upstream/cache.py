@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from cachetools import LRUCache
 
-from bff import context, metrics
+from bff import context, logs, metrics
 from bff.context import Timing
 from bff.errors import BadResponse, NotFound, Saturated, UpstreamError, UpstreamTimeout
 from bff.model import Failed, Ok
@@ -223,7 +223,7 @@ class Cache:
                 # Who is served the old answer hears why.
                 self._label(request.key, entry, error)
         elif background and error is not None and not isinstance(error, UpstreamError):
-            log.error("cache.refresh_failed key=%s", request.key, exc_info=error)
+            logs.failure(log, "cache.refresh_failed", error, key=request.key)
         self._land(request, flight, None if error else task.result(), error)
 
     def _land(

@@ -11,6 +11,7 @@ import orjson
 import requests
 from urllib3.exceptions import HTTPError
 
+from bff.logs import event
 from bff.upstream import session
 from bff.upstream.libraries import SILENCE_S, Libraries
 
@@ -55,7 +56,8 @@ class Changes:
             except _NoStreamError:
                 pause_s = NO_STREAM_PAUSE_S
             except (requests.RequestException, HTTPError, OSError, ValueError, KeyError) as error:
-                log.info("changes.lost fault=%s", type(error).__name__)
+                if pause_s == FIRST_PAUSE_S:  # once, not at every attempt
+                    event(log, logging.INFO, "changes.lost", fault=type(error).__name__)
                 pause_s = min(MOST_PAUSE_S, pause_s * 2)
             self._libraries.lost()
             self._closed.wait(pause_s * random.uniform(0.5, 1))

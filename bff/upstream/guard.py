@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import requests
 from urllib3.exceptions import IncompleteRead, ReadTimeoutError
 
-from bff import context
+from bff import context, metrics
 from bff.context import Timing
 from bff.errors import (
     BadResponse,
@@ -32,6 +32,8 @@ from bff.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from bff.logs import event
+from bff.tracing import Passing, Tracer
 from bff.upstream import session
 from bff.upstream.board import Board, NoBoard
 from bff.upstream.breaker import Breaker, BreakerPolicy, CutShort, NoBreaker
@@ -106,8 +108,10 @@ class Guard:
         submit: Callable[..., Future[Any]],
         governor: Governor | None = None,
         board: Board | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.policy = policy
+        self._tracer = tracer or Passing()
         self._submit, self._governor, self._board = submit, governor, board or NoBoard()
         self._session = session.build(policy.slots)
         self.bulkhead = Bulkhead(policy.name, policy.slots)
@@ -200,12 +204,13 @@ class Guard:
         read: Callable[[Reply], T],
         goes_out: Callable[[], None] = lambda: None,
     ) -> T:
-        started = time.monotonic()
+        started, name = time.monotonic(), self.policy.name
         outcome = "ok"
         try:
             breaker = self._breaker(operation)
             breaker.check()
-            with self._turn(), breaker.calling():
+            with self._turn(), breaker.calling(), self._tracer.calling(name, operation) as headers:
+                request.headers.update(headers)
                 goes_out()
                 reply = self._exchange(request)
                 value = read(reply) if reply.status < 400 else None
@@ -295,13 +300,17 @@ class Guard:
     def _note(self, operation: str, outcome: str, duration_ms: float) -> None:
         name = self.policy.name
         context.current().timings.append(Timing(name, operation, outcome, duration_ms))
-        level = logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING
-        if log.isEnabledFor(level):
-            log.log(
-                level,
-                "upstream.call upstream=%s operation=%s outcome=%s duration_ms=%.1f",
-                *(name, operation, outcome, duration_ms),
-            )
+        metrics.call_of(name, operation, outcome).inc()
+        metrics.UPSTREAM_SECONDS.labels(name).observe(duration_ms / 1000)
+        event(
+            log,
+            logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING,
+            "upstream.call",
+            upstream=name,
+            operation=operation,
+            outcome=outcome,
+            duration_ms=round(duration_ms, 1),
+        )
 
 
 def _failed(error: UpstreamError) -> Future[Any]:

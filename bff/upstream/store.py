@@ -27,6 +27,8 @@ import orjson
 import redis
 from requests_cache.backends.sqlite import SQLiteDict
 
+from bff.logs import event
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -155,7 +157,13 @@ class Bypass:
             known, self._lost = self._lost, True
             self._until = max(self._until, time.monotonic() + BYPASS_S)
         if not known:
-            log.warning("cache.bypassed store=%s fault=%s", self._name, type(error).__name__)
+            event(
+                log,
+                logging.WARNING,
+                "cache.bypassed",
+                store=self._name,
+                fault=type(error).__name__,
+            )
 
     def _back(self) -> None:
         with self._lock:
@@ -163,12 +171,13 @@ class Bypass:
                 return
             known, self._lost = self._lost, False
         if known:
-            log.info("cache.back store=%s", self._name)
+            event(log, logging.INFO, "cache.back", store=self._name)
 
 
 # A lease that has run out may meanwhile be somebody else's.
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
-_HOLD = """
+# A shorter time does not take the place of a longer one.
+HOLD = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
   redis.call('SET', KEYS[1], 'hold', 'PX', ARGV[1])
 end
@@ -183,7 +192,7 @@ class RedisStore:
         self._client, self._prefix = client, prefix
         self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
         self._owned = client.register_script(_RELEASE)
-        self._longer = client.register_script(_HOLD)
+        self._longer = client.register_script(HOLD)
         self._me = uuid4().hex
 
     def get(self, key: str) -> Stored | None:
@@ -446,7 +455,7 @@ class FileStore:
 
     def _move_aside(self) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
-        log.warning("cache.moved_aside file=%s to=%s", self._path.name, aside.name)
+        event(log, logging.WARNING, "cache.moved_aside", file=self._path.name, to=aside.name)
         os.replace(self._path, aside)
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)

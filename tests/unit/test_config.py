@@ -46,7 +46,7 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     settings = read()
 
     assert (settings.port, settings.debug) == (8000, False)
-    assert (settings.log_level, settings.log_format) == ("INFO", "text")
+    assert (settings.log_level, settings.log_format) == ("INFO", "auto")
     assert settings.cors_origins == ("http://localhost:3000", "http://localhost:8080")
     assert settings.tmdb == config.UpstreamSettings("http://127.0.0.1:3002/3", 1.5, 16)
     assert settings.users == config.UpstreamSettings("http://127.0.0.1:3001", 1.5, 16)
@@ -56,7 +56,7 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     assert (cache.entries, cache.file) == (2000, config.ROOT / "var" / "tmdb-cache.sqlite")
     assert (settings.rate_limit_enabled, settings.rate_limit_per_minute) == (True, 300)
     assert (settings.auth.required, settings.auth.algorithm) == (False, "HS256")
-    assert settings.page_deadline_s == 2.0
+    assert (settings.page_deadline_s, settings.server) == (2.0, "gunicorn")
     assert (settings.threads, settings.pool_threads, settings.trusted_proxy_hops) == (16, 32, 0)
     assert 2 <= settings.workers <= 8
 
@@ -84,6 +84,12 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("PORT", "9000", lambda it: it.port, 9000),
     ("DEBUG", "yes", lambda it: it.debug, True),
     ("LOG_LEVEL", "DEBUG", lambda it: it.log_level, "DEBUG"),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "http://traces:4318",
+        lambda it: it.otlp_endpoint,
+        "http://traces:4318",
+    ),
     ("LOG_FORMAT", "json", lambda it: it.log_format, "json"),
     (
         "CORS_ORIGINS",
@@ -131,6 +137,7 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("JWT_AUDIENCE", "movies", lambda it: it.auth.audience, "movies"),
     ("PAGE_DEADLINE_MS", "500", lambda it: it.page_deadline_s, 0.5),
     ("PAGE_DEADLINE_MS", "500", lambda it: it.tmdb.timeout_s, 0.5),
+    ("SERVER", "granian", lambda it: it.server, "granian"),
     ("WEB_CONCURRENCY", "1", lambda it: it.workers, 1),
     ("THREADS", "64", lambda it: (it.threads, it.pool_threads, it.tmdb.slots), (64, 128, 64)),
     ("THREADS", "1", lambda it: it.pool_threads, 32),
@@ -190,6 +197,7 @@ BAD: list[tuple[Kind, str, str]] = [
     (Config, "AUTH_ENABLED", "x"),
     *((Config, "JWT_ALGORITHM", value) for value in ("none", "HS1", "hs256")),
     *((Config, "PAGE_DEADLINE_MS", value) for value in ("49", "20001", "2s")),
+    (Config, "SERVER", "uvicorn"),
     *((Config, "WEB_CONCURRENCY", value) for value in ("0", "257", "auto")),
     *((Config, "THREADS", value) for value in ("0", "513")),
     *((Config, "POOL_THREADS", value) for value in ("3", "1025")),

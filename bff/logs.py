@@ -1,0 +1,114 @@
+"""Log lines: an event with fields, as JSON for machines or as text for a terminal.
+
+Every line has the request's id, its trace and its user's hash, whatever thread
+it comes from. A user's name is never written.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, TextIO
+
+import orjson
+
+from bff import context
+
+
+class _Event:
+    """An event that becomes text when somebody reads it."""
+
+    __slots__ = ("fields", "name")
+
+    def __init__(self, name: str, fields: Mapping[str, Any]) -> None:
+        self.name, self.fields = name, fields
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(f"{key}={value}" for key, value in self.fields.items())])
+
+
+def event(log: logging.Logger, level: int, name: str, **fields: Any) -> None:
+    """Log an event, such as `upstream.call`, with its fields; cheap where the level is off."""
+    if log.isEnabledFor(level):
+        log.log(level, "%s", _Event(name, fields))
+
+
+def failure(log: logging.Logger, name: str, error: BaseException, **fields: Any) -> None:
+    """Log a bug of ours with its traceback."""
+    log.error("%s", _Event(name, fields), exc_info=error)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, salt: str) -> None:
+        super().__init__()
+        self._salt = salt.encode()[:64]
+        self._hash = lru_cache(4096)(self._hashed)
+
+    def _hashed(self, user: str) -> str:
+        return blake2b(user.encode(), digest_size=6, key=self._salt).hexdigest()
+
+    def _about(self, record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
+        """Return the event and everything that is known of it."""
+        said = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        here = context.current()
+        fields: dict[str, Any] = {"request_id": here.request_id}
+        if here.trace_id:
+            fields["trace_id"] = here.trace_id
+        if here.user is not None:
+            fields["user"] = self._hash(here.user)
+        if isinstance(said, _Event):
+            return said.name, {**said.fields, **fields}
+        return record.getMessage(), fields
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object in each line: time, level, logger, event, fields, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        name, fields = self._about(record)
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": name,
+            **fields,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class TextFormatter(_Formatter):
+    """One line for people: time, level, event, fields; a traceback below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        name, fields = self._about(record)
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        parts = " ".join([f"{key}={value}" for key, value in fields.items()])
+        line = f"{time} {record.levelname:<7} {name} {parts}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def configure(level: str, form: str, salt: str, stream: TextIO = sys.stderr) -> None:
+    """Send the logs of `bff` to `stream`; `form`: `json`, `text` or `auto` (text in a terminal).
+
+    `salt` keeps the hashes of users from being looked up by whoever reads a log.
+    """
+    if form == "auto":
+        form = "text" if stream.isatty() else "json"
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(salt))
+    root = logging.getLogger("bff")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    root.propagate = False
+    # What is not used need not be found out for each line.
+    logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False
