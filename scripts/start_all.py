@@ -118,7 +118,10 @@ def plan(bff: Config, users: UserServiceConfig, tmdb: TmdbStubConfig) -> list[Se
             )
         )
     ports["PORT"] = bff.port
-    servers.append(Server("BFF", "wsgi:app", "gunicorn.conf.py", bff.port, LOGS / "bff.log"))
+    server = Server("BFF", "wsgi:app", "gunicorn.conf.py", bff.port, LOGS / "bff.log")
+    if bff.server == "granian":
+        server.command = [sys.executable, "-m", "granian_server"]
+    servers.append(server)
     check_ports(ports)
     return servers
 
