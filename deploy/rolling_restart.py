@@ -95,6 +95,10 @@ class Load:
         for thread in self._threads:
             thread.start()
 
+    def seconds(self) -> float:
+        """Return how long it has run; failures are noted by this clock."""
+        return time.monotonic() - self._begun
+
     def stop(self) -> Result:
         """End the load after the open requests, and return what came back."""
         self._stopped.set()
