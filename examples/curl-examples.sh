@@ -108,8 +108,9 @@ heading "A page without the user service: films, and null for what nobody knows"
 ask PUT "$users/__faults" --header 'Content-Type: application/json' --data '{"status": 503}'
 if [[ $status == 200 ]]; then
   trap 'ask DELETE "$users/__faults"' EXIT
-  show 200 '"is_favorite":null' GET /api/dashboard/feed
-  show 502 '"upstream":"users"' GET /api/users/favorites
+  # The header asks for a newer state of the user's lists than the BFF may have in memory.
+  show 200 '"is_favorite":null' GET /api/dashboard/feed --header 'X-Library-Revision: 999999'
+  show 502 '"upstream":"users"' GET /api/users/favorites --header 'X-Library-Revision: 999999'
   ask DELETE "$users/__faults"
   trap - EXIT
 else

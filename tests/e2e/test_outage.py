@@ -62,6 +62,7 @@ def _live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         CACHE_GRACE=1,
         CIRCUIT_BREAKER_ENABLED="false",  # it would hide how each single call ends
         TMDB_CALLS_PER_SECOND=1000,
+        USER_SERVICE_EVENTS="false",  # what is in memory would be shown all the same
     ) as stack:
         LIVE.append(stack)
         yield stack
