@@ -1,0 +1,222 @@
+"""One app per setting, with fresh state for every test; upstreams in the process, no socket."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import sqlite3
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import responses
+from flask import Flask
+
+import bff
+import tmdb_stub
+import user_stub
+from config import Config, UserServiceConfig
+from tests.api.openapi import ContractClient, Document
+from tests.api.upstreams import Upstream
+
+TMDB, USERS = "http://tmdb.test/3", "http://users.test"
+TMDB_TOKEN = "planted-tmdb-token-eyJhbGciOi"
+TMDB_KEY = "planted-tmdb-key-0123456789abcdef"
+USER_TOKEN = "planted-user-service-token"
+JWT_SECRET = "planted-jwt-secret-of-more-than-32-bytes"
+SECRETS = (TMDB_TOKEN, TMDB_KEY, USER_TOKEN, JWT_SECRET)
+SETTINGS = {
+    "ENV_FILE": os.devnull,
+    "TMDB_BASE_URL": TMDB,
+    "TMDB_READ_TOKEN": TMDB_TOKEN,
+    "USER_SERVICE_URL": USERS,
+    "USER_SERVICE_TOKEN": USER_TOKEN,
+    "JWT_SECRET": JWT_SECRET,
+    "RATE_LIMIT_ENABLED": "false",
+    "LOG_LEVEL": "DEBUG",
+    "LOG_FORMAT": "text",
+    # The stream of changes needs a socket; what it changes has tests of its own.
+    "USER_SERVICE_EVENTS": "false",
+    "POOL_THREADS": "16",
+    # The pace of calls has tests of its own.
+    "TMDB_CALLS_PER_SECOND": "10000",
+    # Long enough that a busy machine changes no result; what waits for it sets it lower.
+    "PAGE_DEADLINE_MS": "20000",
+}
+MakeClient = Callable[..., ContractClient]
+# An app takes a tenth of a second to build, so that one serves all tests with the same settings.
+_apps: dict[frozenset[tuple[str, str]], tuple[Config, Flask]] = {}
+_documents: dict[str, Document] = {}
+_numbers = itertools.count()
+
+
+def settings_of(**settings: str) -> Config:
+    """Return the settings of an app under test."""
+    with mock.patch.dict(os.environ, {**SETTINGS, **settings}, clear=True):
+        return Config.from_env()
+
+
+def _app(settings: dict[str, str]) -> tuple[Config, Flask]:
+    key = frozenset(settings.items())
+    if key not in _apps:
+        config = settings_of(**settings)
+        app = bff.create_app(config)
+        app.extensions["bff"].close()
+        app.test_client_class = ContractClient
+        _apps[key] = config, app
+    return _apps[key]
+
+
+def _renew(app: Flask, config: Config) -> bff.Bff:
+    """Give the app new parts: no open circuit, no cached answer, no thread of another test."""
+    old, new = app.extensions["bff"], bff.Bff(config)
+    for name in ("fan_out", "tmdb", "users"):
+        # The views hold these very objects, so that their content is what changes.
+        part = getattr(old, name)
+        part.__dict__.clear()
+        part.__dict__.update(getattr(new, name).__dict__)
+    old.guards.update(new.guards)
+    return new
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the app's files out of the tree."""
+    SETTINGS["CACHE_FILE"] = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tls() -> Iterator[None]:
+    """Read the certificates of the machine once: it takes longer than a test."""
+    with mock.patch("ssl.create_default_context", cache(ssl.create_default_context)):
+        yield
+
+
+@pytest.fixture(scope="session")
+def document(_tls: None, _files: None) -> Document:
+    """The OpenAPI document of the app."""
+    if "" not in _documents:
+        _, app = _app({})
+        with app.test_request_context():
+            spec = app.view_functions["api-docs.openapi_json"]().get_json()
+        _documents[""] = Document(spec)
+    return _documents[""]
+
+
+@pytest.fixture(scope="session")
+def _tmdb_app() -> Flask:
+    return tmdb_stub.create_app()
+
+
+@pytest.fixture(scope="session")
+def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, Path]]:
+    folder = tmp_path_factory.mktemp("users")
+    path = folder / "users.sqlite"
+    app = user_stub.create_app(UserServiceConfig(3001, USER_TOKEN, f"sqlite:///{path}", "", "INFO"))
+    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(folder / "new")) as copy:
+        new.backup(copy)
+    yield app, path
+    app.extensions["store"].close()
+
+
+@pytest.fixture
+def _wire() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+        yield wire
+
+
+def _play(wire: responses.RequestsMock, upstream: Upstream) -> Upstream:
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        wire.add_callback(
+            method, re.compile(re.escape(upstream.base) + "/.*"), upstream, content_type=None
+        )
+    return upstream
+
+
+@pytest.fixture
+def tmdb(_wire: responses.RequestsMock, _tmdb_app: Flask) -> Upstream:
+    """TMDB: the real stub over its catalogue, unless the test says otherwise."""
+    return _play(_wire, Upstream(TMDB, _tmdb_app))
+
+
+@pytest.fixture
+def users(_wire: responses.RequestsMock, _users_app: tuple[Flask, Path]) -> Upstream:
+    """The user service: the real one over a database that holds the sample."""
+    app, path = _users_app
+    with closing(sqlite3.connect(path.parent / "new")) as new, closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA synchronous=OFF")
+        new.backup(db)
+    return _play(_wire, Upstream(USERS, app))
+
+
+class _Lines(logging.Handler):
+    """Keeps log lines as they would be written, tracebacks included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def logs() -> Iterator[list[str]]:
+    """The lines that the app logs; no secret may stand in any of them."""
+    _app({})
+    logger = logging.getLogger("bff")
+    usual = list(logger.handlers)
+    handler = _Lines()
+    handler.setFormatter(usual[0].formatter)
+    for added in usual[0].filters:
+        handler.addFilter(added)
+    logger.handlers[:] = [handler]
+    logger.setLevel("DEBUG")
+    yield handler.lines
+    logger.handlers[:] = usual
+    text = "\n".join(handler.lines)
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+@pytest.fixture
+def make_client(
+    tmdb: Upstream,
+    users: Upstream,
+    logs: list[str],
+    document: Document,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[MakeClient]:
+    """Return clients of the app with these settings and fresh state."""
+    # The pause before a second attempt is tested where it is made.
+    monkeypatch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.0, raising=False)
+    parts: list[bff.Bff] = []
+    folder = tmp_path_factory.getbasetemp()
+
+    def make(**settings: str) -> ContractClient:
+        handlers = list(logging.getLogger("bff").handlers)
+        config, app = _app(settings)
+        file = folder / f"cache-{next(_numbers)}.sqlite"
+        parts.append(_renew(app, replace(config, cache=replace(config.cache, file=file))))
+        logging.getLogger("bff").handlers[:] = handlers  # a new app has put its own there
+        client: Any = app.test_client(use_cookies=False)
+        client.document, client.secrets = document, SECRETS
+        return client  # type: ignore[no-any-return]
+
+    yield make
+    for part in parts:
+        part.close()
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> ContractClient:
+    """A client of the app with the usual settings."""
+    return make_client()

@@ -1,0 +1,311 @@
+"""Favourites, watchlist and history: what each verb does, over the real user service."""
+
+from __future__ import annotations
+
+import json
+
+import jwt
+import pytest
+
+from tests.api.conftest import JWT_SECRET, TMDB_TOKEN, USER_TOKEN
+from tests.api.openapi import ContractClient
+from tests.api.upstreams import Upstream, film
+
+LISTS = [("favorites", "favorite"), ("watchlist", "watchlist_item")]
+lists = pytest.mark.parametrize(("name", "item"), LISTS)
+
+
+def as_user(user: str) -> dict[str, str]:
+    """Return the headers of a user."""
+    return {"Authorization": "Bearer " + jwt.encode({"sub": user}, JWT_SECRET, "HS256")}
+
+
+def test_favorites_when_the_user_is_the_demo_user_then_the_sample_is_there(
+    client: ContractClient,
+) -> None:
+    """Without a token the sample of the demo user is served."""
+    body = client.get("/api/users/favorites").json
+
+    assert {item["movie_id"]: item["rating"] for item in body["favorites"]} == {
+        550: 5,
+        155: 5,
+        13: 4,
+    }
+    assert body["total"] == 3
+
+
+@lists
+def test_list_when_a_film_is_added_then_it_is_201_and_location_leads_to_it(
+    client: ContractClient, name: str, item: str
+) -> None:
+    """POST answers with the entry, filled in from TMDB, and where it is."""
+    response = client.post(f"/api/users/{name}", json={"movie_id": 278})
+
+    assert response.status_code == 201
+    entry = response.json[item]
+    assert entry["movie_id"] == 278
+    assert entry["title"] == "The Shawshank Redemption"
+    assert entry["release_date"] == "1994-09-23"
+    assert {genre["name"] for genre in entry["genres"]} >= {"Drama"}
+    assert entry["poster_path"].startswith("/")
+    assert response.headers["Location"] == f"/api/users/{name}/278"
+    assert client.get(response.headers["Location"]).json == entry
+
+
+@lists
+def test_list_when_the_body_has_a_title_then_it_wins_over_tmdbs(
+    client: ContractClient, name: str, item: str
+) -> None:
+    """What the caller says is kept; the rest comes from TMDB."""
+    body = {"movie_id": 278, "title": "Die Verurteilten 😀", "poster_path": "/mine.jpg"}
+
+    entry = client.post(f"/api/users/{name}", json=body).json[item]
+
+    assert (entry["title"], entry["poster_path"]) == (body["title"], body["poster_path"])
+    assert entry["release_date"] == "1994-09-23"
+
+
+@lists
+def test_list_when_the_film_is_there_already_then_it_is_409(
+    client: ContractClient, name: str, item: str
+) -> None:
+    """A second POST changes nothing."""
+    assert client.post(f"/api/users/{name}", json={"movie_id": 278}).status_code == 201
+    before = client.get(f"/api/users/{name}").json
+
+    response = client.post(f"/api/users/{name}", json={"movie_id": 278, "title": "Other"})
+
+    assert response.status_code == 409
+    assert response.json["type"] == "/problems/conflict"
+    assert client.get(f"/api/users/{name}").json == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "favorites", {"movie_id": 999_999_999}),
+        ("POST", "watchlist", {"movie_id": 999_999_999}),
+        ("PUT", "favorites/999999999", {"rating": 3}),
+        ("PUT", "watchlist/999999999", {}),
+        ("PUT", "history/999999999", {"progress": 0.5}),
+    ],
+)
+def test_list_when_tmdb_knows_no_such_film_then_it_is_404_and_nothing_is_written(
+    client: ContractClient, users: Upstream, method: str, path: str, body: dict[str, object]
+) -> None:
+    """A film that is none cannot be kept."""
+    response = client.open(f"/api/users/{path}", method=method, json=body)
+
+    assert response.status_code == 404
+    assert users.calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "favorites", {"movie_id": 278}),
+        ("PUT", "favorites/13", {"rating": 1}),
+        ("PUT", "history/13", {"progress": 0.5}),
+    ],
+)
+def test_list_when_tmdb_cannot_say_then_nothing_is_written(
+    client: ContractClient,
+    tmdb: Upstream,
+    users: Upstream,
+    method: str,
+    path: str,
+    body: dict[str, object],
+) -> None:
+    """Without TMDB's word on the film the write is refused, not half done."""
+    tmdb.answers("/movie/*", 500)
+
+    response = client.open(f"/api/users/{path}", method=method, json=body)
+
+    assert response.status_code == 502
+    assert response.json["upstream"] == "tmdb"
+    assert users.calls == []
+
+
+def test_favorite_when_it_is_put_then_it_is_set_or_changed(client: ContractClient) -> None:
+    """The first PUT makes it (201), the next changes it (200), with the same result each time."""
+    first = client.put("/api/users/favorites/278", json={"rating": 3})
+    second = client.put("/api/users/favorites/278", json={"rating": 4})
+    third = client.put("/api/users/favorites/278", json={"rating": 4})
+
+    assert [first.status_code, second.status_code, third.status_code] == [201, 200, 200]
+    assert first.json["favorite"]["rating"] == 3
+    assert second.json["favorite"] == third.json["favorite"]
+    assert second.json["favorite"]["rating"] == 4
+    assert client.get("/api/users/favorites").json["total"] == 4
+
+
+@pytest.mark.parametrize(("path", "known"), [("favorites", 13), ("watchlist", 680)])
+def test_list_when_a_film_is_deleted_then_it_is_answered_and_gone(
+    client: ContractClient, path: str, known: int
+) -> None:
+    """DELETE tells what it removed; a second one finds nothing."""
+    response = client.delete(f"/api/users/{path}/{known}")
+
+    assert response.status_code == 200
+    assert response.json["removed"]["movie_id"] == known
+    assert client.get(f"/api/users/{path}/{known}").status_code == 404
+    again = client.delete(f"/api/users/{path}/{known}")
+    assert again.status_code == 404
+    assert again.json["type"] == "/problems/not-found"
+
+
+def test_history_when_a_progress_is_set_then_it_is_kept(client: ContractClient) -> None:
+    """A film that was begun has a progress and no watched date."""
+    response = client.put("/api/users/history/550", json={"progress": 0.4})
+
+    assert response.status_code == 201
+    assert client.get("/api/users/history").json["history"] == [response.json["history_item"]]
+    item = client.get("/api/users/history/550").json
+    assert (item["progress"], item["watched_date"], item["title"]) == (0.4, None, "Fight Club")
+
+
+@pytest.mark.parametrize(
+    ("progress", "watched"), [(0, False), (0.94, False), (0.95, True), (1, True)]
+)
+def test_history_when_progress_reaches_95_percent_then_it_counts_as_watched(
+    client: ContractClient, progress: float, watched: bool
+) -> None:
+    """The bound is 0.95, and it is where the dashboard counts as well."""
+    item = client.put("/api/users/history/550", json={"progress": progress}).json["history_item"]
+
+    assert (item["watched_date"] is not None) is watched
+    page = client.get("/api/dashboard/complete").json
+    assert page["stats"]["movies_watched"] == int(watched)
+    assert len(page["continue_watching"]) == int(0 < progress < 0.95)
+
+
+def test_history_when_an_entry_is_deleted_then_it_is_gone(client: ContractClient) -> None:
+    """DELETE forgets a film of the history."""
+    client.put("/api/users/history/550", json={"progress": 0.4})
+
+    assert client.delete("/api/users/history/550").json["removed"]["progress"] == 0.4
+    assert client.get("/api/users/history").json == {"history": [], "total": 0}
+
+
+def test_history_when_it_is_posted_to_then_it_is_405(client: ContractClient) -> None:
+    """A progress belongs to a film: there is no POST."""
+    assert client.post("/api/users/history", json={"movie_id": 550}).status_code == 405
+
+
+def test_lists_when_users_differ_then_each_sees_only_their_own(client: ContractClient) -> None:
+    """What one user adds, changes or removes is nobody else's."""
+    alice, bob = as_user("alice"), as_user("bob")
+    client.post("/api/users/favorites", json={"movie_id": 278, "rating": 5}, headers=alice)
+    client.put("/api/users/history/278", json={"progress": 0.5}, headers=alice)
+
+    assert client.get("/api/users/favorites", headers=alice).json["total"] == 1
+    assert client.get("/api/users/favorites", headers=bob).json["total"] == 0
+    assert client.get("/api/users/history", headers=bob).json["total"] == 0
+    assert client.get("/api/users/favorites").json["total"] == 3
+    assert client.delete("/api/users/favorites/278", headers=bob).status_code == 404
+    assert client.get("/api/users/favorites/278", headers=alice).status_code == 200
+
+
+def test_pages_when_users_differ_then_no_mark_of_one_shows_to_the_other(
+    client: ContractClient, tmdb: Upstream
+) -> None:
+    """The films are shared between users, the marks and the tags are not."""
+    client.post(
+        "/api/users/favorites", json={"movie_id": 278, "rating": 5}, headers=as_user("alice")
+    )
+    path = "/api/dashboard/movie/278/enriched"
+    alice = client.get(path, headers=as_user("alice"))
+    bob = client.get(path, headers={**as_user("bob"), "If-None-Match": alice.headers["ETag"]})
+
+    assert alice.json["user_data"]["is_favorite"] is True
+    assert bob.status_code == 200
+    assert bob.json["user_data"]["is_favorite"] is False
+    assert len(tmdb.asked("/movie/278", "GET")) == 2  # details for the write, one for both pages
+
+
+def test_lists_when_they_are_read_twice_then_the_user_service_is_asked_twice(
+    client: ContractClient, users: Upstream
+) -> None:
+    """User data is in no cache."""
+    for _ in range(2):
+        client.get("/api/users/favorites")
+
+    assert len(users.asked("/favorites")) == 2
+
+
+def test_user_service_when_it_is_asked_then_it_gets_user_token_and_id_and_nothing_else(
+    client: ContractClient, users: Upstream
+) -> None:
+    """The caller's token, cookies and headers stay here."""
+    token = as_user("alice")
+    client.get("/api/users/favorites", headers={**token, "Cookie": "planted=1", "X-Planted": "1"})
+
+    sent = {name.lower(): value for name, value in users.calls[0].headers.items()}
+    assert sent["x-user-id"] == "alice"
+    assert sent["authorization"] == f"Bearer {USER_TOKEN}"
+    assert "cookie" not in sent
+    assert "x-planted" not in sent
+
+
+def test_tmdb_when_it_is_asked_then_it_learns_nothing_of_the_user(
+    client: ContractClient, tmdb: Upstream
+) -> None:
+    """TMDB gets our credential and the question, not who asks."""
+    client.get("/api/dashboard/complete", headers={**as_user("alice"), "Cookie": "planted=1"})
+
+    for call in tmdb.calls:
+        sent = {name.lower(): value for name, value in call.headers.items()}
+        assert sent["authorization"] == f"Bearer {TMDB_TOKEN}"
+        assert "cookie" not in sent
+        assert "x-user-id" not in sent
+
+
+def test_idempotency_key_when_it_is_given_then_the_user_service_gets_it(
+    client: ContractClient, users: Upstream
+) -> None:
+    """The caller's key is handed on, and a repeated write acts once."""
+    headers = {"Idempotency-Key": "order-66"}
+    first = client.post("/api/users/favorites", json={"movie_id": 278}, headers=headers)
+    again = client.post("/api/users/favorites", json={"movie_id": 278}, headers=headers)
+
+    assert {call.headers["Idempotency-Key"] for call in users.calls} == {"order-66"}
+    assert first.status_code == again.status_code == 201
+    assert again.json == first.json
+    assert client.get("/api/users/favorites").json["total"] == 4
+
+
+def test_idempotency_key_when_it_comes_with_another_body_then_it_is_422(
+    client: ContractClient,
+) -> None:
+    """The user service refuses a key that belongs to another request; the caller learns why."""
+    headers = {"Idempotency-Key": "order-66"}
+    client.post("/api/users/favorites", json={"movie_id": 278}, headers=headers)
+
+    response = client.post("/api/users/favorites", json={"movie_id": 680}, headers=headers)
+
+    assert response.status_code == 422
+    assert response.json["type"] == "/problems/validation"
+
+
+def test_idempotency_key_when_none_is_given_then_each_write_has_its_own(
+    client: ContractClient, users: Upstream
+) -> None:
+    """Every write to the user service carries a key, made up where the caller has none."""
+    client.put("/api/users/favorites/278", json={"rating": 1})
+    client.put("/api/users/favorites/278", json={"rating": 2})
+
+    keys = [call.headers["Idempotency-Key"] for call in users.calls]
+    assert len(set(keys)) == 2
+
+
+def test_favorite_when_it_is_added_then_tmdbs_odd_facts_become_null(
+    client: ContractClient, tmdb: Upstream, users: Upstream
+) -> None:
+    """A film without date, poster and genres can be kept as well."""
+    odd = film(278, release_date="", poster_path=None, genres=None)
+    tmdb.answers("/movie/278", json=odd)
+
+    entry = client.post("/api/users/favorites", json={"movie_id": 278}).json["favorite"]
+
+    assert (entry["release_date"], entry["poster_path"], entry["genres"]) == (None, None, [])
+    assert json.loads(users.calls[0].body)["title"] == "Film 278"
