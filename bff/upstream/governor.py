@@ -20,7 +20,7 @@ import redis
 
 from bff import context
 from bff.errors import RateLimited
-from bff.upstream.store import Bypass, Store
+from bff.upstream.store import HOLD, Bypass, Store
 
 # Calls that leave within a second may arrive within less, so the window is a little longer.
 WINDOW_S = 1.05
@@ -68,7 +68,7 @@ class LocalTurns:
 
     def take(self, ticket: str, *, background: bool) -> float:
         """Take a turn and return 0.0, or return the seconds after which to try again."""
-        paused_s = max(self._paused_until - time.monotonic(), self._store.held_s(self.PAUSE))
+        paused_s = max(self.paused_s(), self._store.held_s(self.PAUSE))
         if paused_s > 0:
             return paused_s
         part = BACKGROUND_SHARE if background else 1.0
@@ -91,8 +91,20 @@ class LocalTurns:
 
     def pause(self, for_s: float) -> None:
         """Let no worker of this machine have a turn for a while."""
-        self._paused_until = max(self._paused_until, time.monotonic() + for_s)
+        with self._lock:
+            self._paused_until = max(self._paused_until, time.monotonic() + for_s)
         self._store.hold(self.PAUSE, for_s)
+
+    def paused_s(self) -> float:
+        """Return for how long this worker itself was told to wait."""
+        return self._paused_until - time.monotonic()
+
+    def note(self) -> None:
+        """Count a turn that was had elsewhere, so that the share is not had on top of it."""
+        with self._lock:
+            self._sent.append(time.monotonic())
+            if len(self._sent) > self._share.per_second:
+                self._sent.popleft()
 
 
 # One step, so that no two workers take the last turn. Times are Redis' own, in milliseconds.
@@ -135,11 +147,15 @@ class RedisTurns:
         self._client, self._ceiling, self._alone, self._hold_s = client, ceiling, alone, hold_s
         self._keys = [f"{prefix}sent", f"{prefix}open", f"{prefix}pause"]
         self._script = client.register_script(_TAKE)
+        self._longer = client.register_script(HOLD)
         self._try = Bypass("redis", (redis.RedisError, OSError))
         self._taken_alone: set[str] = set()
 
     def take(self, ticket: str, *, background: bool) -> float:
         """Take a turn and return 0.0, or return the seconds after which to try again."""
+        paused_s = self._alone.paused_s()
+        if paused_s > 0:  # Redis may have lost it
+            return paused_s
         part = BACKGROUND_SHARE if background else 1.0
         wait_ms: Any = self._try(
             lambda: self._script(
@@ -154,6 +170,8 @@ class RedisTurns:
             ),
             None,
         )
+        if wait_ms == 0:
+            self._alone.note()
         if wait_ms is not None:
             return float(wait_ms) / 1000
         wait_s = self._alone.take(ticket, background=background)
@@ -172,7 +190,8 @@ class RedisTurns:
     def pause(self, for_s: float) -> None:
         """Let no worker of any machine have a turn for a while."""
         self._alone.pause(for_s)
-        self._try(lambda: self._client.set(self._keys[2], b"1", px=max(1, int(for_s * 1000))), None)
+        milliseconds = max(1, int(for_s * 1000))
+        self._try(lambda: self._longer(keys=[self._keys[2]], args=[milliseconds]), None)
 
 
 class Governor:

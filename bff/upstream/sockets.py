@@ -1,38 +1,56 @@
 """Sockets that obey the deadline of the request.
 
 A timeout of `requests` holds for one socket operation: an upstream that sends
-a byte now and then keeps the call alive for ever. These sockets cut each
-operation to what is left of the deadline, in headers and body alike.
+a byte now and then keeps the call alive for ever, and each address of a name
+has a whole timeout for itself. These sockets cut each operation to what is left
+of the deadline: connect, TLS handshake, request, headers and body alike.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 from bff import context
 
 
 class _Deadline:
-    """Mixed into a socket class: tightens its timeout before every read."""
+    """Mixed into a socket class: tightens its timeout before it sends or reads."""
 
     def recv_into(self: Any, *args: Any, **kwargs: Any) -> int:
-        left_s = context.current().deadline.left_s()
-        if left_s <= 0:
-            raise TimeoutError("deadline of the request has passed")
-        limit_s = self.gettimeout()
-        if limit_s is not None and limit_s <= left_s:
-            return int(super().recv_into(*args, **kwargs))  # type: ignore[misc]
-        self.settimeout(left_s)
-        try:
-            return int(super().recv_into(*args, **kwargs))  # type: ignore[misc]
-        finally:
-            self.settimeout(limit_s)
+        return int(_in_time(self, super().recv_into, *args, **kwargs))  # type: ignore[misc]
+
+    def sendall(self: Any, *args: Any, **kwargs: Any) -> None:
+        _in_time(self, super().sendall, *args, **kwargs)  # type: ignore[misc]
+
+    def send(self: Any, *args: Any, **kwargs: Any) -> int:
+        return int(_in_time(self, super().send, *args, **kwargs))  # type: ignore[misc]
+
+    def do_handshake(self: Any, *args: Any, **kwargs: Any) -> None:
+        _in_time(self, super().do_handshake, *args, **kwargs)  # type: ignore[misc]
+
+
+def _in_time(sock: socket.socket, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    left_s = context.current().deadline.left_s()
+    if left_s <= 0:
+        raise TimeoutError("deadline of the request has passed")
+    limit_s = sock.gettimeout()
+    if limit_s is not None and limit_s <= left_s:
+        return operation(*args, **kwargs)
+    sock.settimeout(left_s)
+    try:
+        return operation(*args, **kwargs)
+    finally:
+        sock.settimeout(limit_s)
 
 
 class DeadlineSocket(_Deadline, socket.socket):
@@ -43,21 +61,54 @@ class DeadlineTlsSocket(_Deadline, ssl.SSLSocket):
     """A TLS socket under the deadline."""
 
 
-def _under_deadline(sock: socket.socket) -> DeadlineSocket:
-    timeout_s = sock.gettimeout()
-    wrapped = DeadlineSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    wrapped.settimeout(timeout_s)
-    return wrapped
+def _connect(host: str, port: int, timeout_s: float, options: Iterable[Any]) -> DeadlineSocket:
+    """Connect to one of the addresses of a name.
+
+    Each has half of the time that is left and the last has all of it, so that
+    a dead address neither adds up nor leaves nothing for the next one.
+    """
+    until = time.monotonic() + timeout_s
+    found = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
+    error = OSError("the name has no address")
+    for number, (family, kind, proto, _, address) in enumerate(found, 1):
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no time left to connect")
+        sock = DeadlineSocket(family, kind, proto)
+        try:
+            for option in options:
+                sock.setsockopt(*option)
+            sock.settimeout(left_s if number == len(found) else left_s / 2)
+            sock.connect(address)
+        except OSError as raised:
+            sock.close()
+            error = raised
+        else:
+            sock.settimeout(timeout_s)
+            return sock
+    raise error
 
 
-class _Connection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _under_deadline(super()._new_conn())
+class _Connecting:
+    """Mixed into a connection class: connects in the time that a connect may take in all."""
+
+    def _new_conn(self: Any) -> socket.socket:
+        try:
+            return _connect(self._dns_host, self.port, self.timeout, self.socket_options or ())
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"connecting to {self.host} took too long") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"no connection: {error}") from error
 
 
-class _TlsConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _under_deadline(super()._new_conn())
+class _Connection(_Connecting, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_Connecting, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
