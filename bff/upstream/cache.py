@@ -20,7 +20,7 @@ from cachetools import LRUCache
 
 from bff import context, logs, metrics
 from bff.context import Timing
-from bff.errors import BadResponse, NotFound, Saturated, UpstreamError, UpstreamTimeout
+from bff.errors import BadResponse, NotFound, UpstreamError, UpstreamTimeout
 from bff.model import Failed, Ok
 from bff.upstream.store import Store, Stored
 
@@ -202,54 +202,62 @@ class Cache:
                 return flight
             self._flights[request.key] = flight
         try:
-            task = self._begin(self._lead, request, known, background)
+            task = self._begin(self._lead, request, flight, known, background)
         except BaseException as error:
-            self._land(request, flight, None, error)
+            self._leave(request, flight)
+            flight.set_exception(error)
             raise
         # Also where the task had no slot or was cancelled, so that no flight is left behind.
-        task.add_done_callback(lambda done: self._landed(request, flight, done, background))
+        task.add_done_callback(lambda done: self._land(request, flight, done))
         return flight
 
-    def _landed(
-        self, request: Request[Any], flight: Future[_Entry], task: Future[_Entry], background: bool
-    ) -> None:
+    def _land(self, request: Request[Any], flight: Future[_Entry], task: Future[_Entry]) -> None:
+        self._leave(request, flight)
         if task.cancelled():
-            self._land(request, flight, None, UpstreamTimeout(request.upstream, "cancelled"))
-            return
-        error = task.exception()
-        if isinstance(error, UpstreamError) and not isinstance(error, Saturated):
-            entry = self._lookup(request.key)
-            if entry is not None and not entry.missing and self._late_s(entry) >= 0:
-                # Who is served the old answer hears why.
-                self._label(request.key, entry, error)
-        elif background and error is not None and not isinstance(error, UpstreamError):
-            logs.failure(log, "cache.refresh_failed", error, key=request.key)
-        self._land(request, flight, None if error else task.result(), error)
+            flight.set_exception(UpstreamTimeout(request.upstream, "cancelled"))
+        elif (error := task.exception()) is not None:
+            flight.set_exception(error)
+        else:
+            flight.set_result(task.result())
 
-    def _land(
+    def _leave(self, request: Request[Any], flight: Future[_Entry]) -> None:
+        """Let nobody join any more."""
+        with self._flights_lock:
+            if self._flights.get(request.key) is flight:
+                del self._flights[request.key]
+
+    def _lead(
         self,
         request: Request[Any],
         flight: Future[_Entry],
-        entry: _Entry | None,
-        error: BaseException | None,
-    ) -> None:
-        with self._flights_lock:
-            self._flights.pop(request.key, None)
-        if entry is not None:
-            flight.set_result(entry)
-        else:
-            flight.set_exception(error)
-
-    def _lead(self, request: Request[Any], known: _Entry | None, background: bool) -> _Entry:
+        known: _Entry | None,
+        background: bool,
+    ) -> _Entry:
         """Bring the answer for everybody who waits for it, now and until it is there.
 
         Its time is that of a call, not what is left to the request that asked
         first: others who join have more.
         """
         context.enter(context.current().apart(self._call_s, background=background))
-        if background:
-            self._count(request, "refresh")
-        return self._obtain(request, known)
+        try:
+            if background:
+                self._count(request, "refresh")
+            return self._obtain(request, known)
+        except BaseException as error:
+            self._note_failure(request, error, background)
+            raise
+        finally:
+            # Before the slot is given back, so that an idle upstream means an idle cache.
+            self._leave(request, flight)
+
+    def _note_failure(self, request: Request[Any], error: BaseException, background: bool) -> None:
+        """Put a failure on the old entry, so that who is served it hears why."""
+        if isinstance(error, UpstreamError):
+            entry = self._lookup(request.key)
+            if entry is not None and not entry.missing and self._late_s(entry) >= 0:
+                self._label(request.key, entry, error)
+        elif background:
+            logs.failure(log, "cache.refresh_failed", error, key=request.key)
 
     def _obtain(self, request: Request[Any], known: _Entry | None) -> _Entry:
         """Return an entry from the store, from another worker's call, or by a call of our own."""
