@@ -1,0 +1,259 @@
+"""Measure the BFF under load, beside a bare Flask route and two peers; print one Markdown table.
+
+bench/run.sh                          every row, about six minutes
+bench/run.sh --rows warm bare         rows whose name has one of these words
+bench/run.sh --server gunicorn        gunicorn, granian, or both (the default)
+bench/run.sh --seconds 2 --rounds 3   how long a row is loaded, and how often; medians are shown
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from bench.house import House, Served, house
+from bench.inputs import FEED, Inputs
+from bench.measure import Load, Memory, load, need_wrk
+from scripts.processes import ROOT
+
+# More than a server can do in a second, so that nothing is asked for twice.
+MOST_NEW, MOST_SEARCHES = 1200, 3000
+ENRICHED, COMPLETE = "/api/dashboard/movie/550/enriched", "/api/dashboard/complete"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: a server, and what it is asked for in a round of so many seconds."""
+
+    name: str
+    server: str  # as in House.server; bff and cold get the server's name behind a slash
+    requests: Callable[[Inputs, float], Sequence[str]]
+    connections: int = 16
+    warm: bool = True
+    revalidate: bool = False
+    half_of: str = ""  # at half of the rate that this row reached
+    slow_upstreams: bool = False
+
+
+def _same(path: str) -> Callable[[Inputs, float], Sequence[str]]:
+    return lambda _inputs, _seconds: [path]
+
+
+def _new_users(inputs: Inputs, seconds: float) -> Sequence[str]:
+    return inputs.new_users(int(MOST_NEW * seconds))
+
+
+def _cold(inputs: Inputs, seconds: float) -> Sequence[str]:
+    return inputs.cold(int(MOST_NEW / 2 * seconds))
+
+
+def _searches(inputs: Inputs, seconds: float) -> Sequence[str]:
+    return inputs.searches(int(MOST_SEARCHES * seconds))
+
+
+BFF = (
+    Row("warm feed", "bff", _same(FEED)),
+    Row("conditional feed, 304", "bff", _same(FEED), revalidate=True),
+    Row("warm enriched movie", "bff", _same(ENRICHED)),
+    Row("warm complete", "bff", _same(COMPLETE)),
+    Row("feed of a new user, films warm", "bff", _new_users, warm=False),
+    Row("cold feed", "cold", _cold, warm=False),
+    Row("cold search", "cold", _searches, warm=False),
+    Row("warm feed, half of the peak", "bff", _same(FEED), half_of="warm feed"),
+    Row("warm feed, 256 clients", "bff", _same(FEED), connections=256),
+    Row("cold feed, TMDB 200 ms, users 50 ms", "cold", _cold, 4, warm=False, slow_upstreams=True),
+)
+PEERS = (
+    Row("FastAPI + httpx, 3 calls", "fastapi", _same(FEED)),
+    Row("Fastify + undici, 3 calls", "fastify", _same(FEED)),
+    Row("Fastify + undici, TMDB's answer kept, 2 calls", "fastify-cached", _same(FEED)),
+)
+
+
+@dataclass
+class Result:
+    """What the rounds of one row measured."""
+
+    loads: list[Load] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+    ratio: list[float] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
+    memory: Memory = field(default_factory=lambda: Memory(0, 0))
+
+    def line(self, name: str) -> str:
+        """Return the line of the table."""
+        rate = statistics.median(one.requests / one.seconds for one in self.loads)
+        p50 = statistics.median(one.p50_ms for one in self.loads)
+        p99 = statistics.median(one.p99_ms for one in self.loads)
+        failed = sum(one.refused + one.broken for one in self.loads)
+        asked = sum(one.requests for one in self.loads)
+        cells = (
+            name + (f" (**{failed} of {asked} failed**)" if failed else ""),
+            f"{rate:,.0f}",
+            f"{p50:.1f}",
+            f"{p99:.1f}",
+            f"{statistics.median(self.cpu_ms):.3f}",
+            f"{statistics.median(self.ratio):.2f}",
+            f"{statistics.median(self.calls):.2f}",
+            f"{self.memory.rss_mb:.0f} / {self.memory.pss_mb:.0f}",
+        )
+        return "| " + " | ".join(cells) + " |"
+
+
+class Bench:
+    """Measures rows, round by round, each beside the bare route of gunicorn."""
+
+    def __init__(self, built: House, inputs: Inputs, seconds: float) -> None:
+        self.house, self.inputs, self.seconds = built, inputs, seconds
+        self.results: dict[str, Result] = defaultdict(Result)
+
+    def round(self, plan: Sequence[tuple[str, str, Row]]) -> None:
+        """Measure each row once. `plan`: the row's name in the table, its server, the row."""
+        bare: dict[str, float] = {}
+        for name, server, row in plan:
+            sys.stderr.write(f"  {name}\n")
+            yardstick = "bare/granian" if server.endswith("/granian") else "bare/gunicorn"
+            found, cpu_ms = self._measure(name, server, row)
+            if row.server == "bare":
+                bare[server] = cpu_ms
+            result = self.results[name]
+            result.loads.append(found)
+            result.cpu_ms.append(cpu_ms)
+            result.ratio.append(cpu_ms / bare[yardstick])
+
+    def _measure(self, name: str, server: str, row: Row) -> tuple[Load, float]:
+        served = self.house.server(server)
+        headers = self._prepare(served, row)
+        peak = self.results[name.replace(row.name, row.half_of)].loads[-1] if row.half_of else None
+        pace = peak.requests / peak.seconds / 2 / row.connections if peak else 0.0
+        asked = row.requests(self.inputs, self.seconds)
+        stack = self.house.stack
+        if row.slow_upstreams:
+            stack.faults("tmdb", latency_ms=200)
+            stack.faults("users", latency_ms=50)
+        for upstream in ("users", "tmdb"):
+            stack.forget_calls(upstream)
+        before = served.cpu_s()
+        found = load(
+            served.base,
+            asked,
+            self.house.directory / "requests",
+            seconds=self.seconds,
+            connections=row.connections,
+            pace=pace,
+            headers=headers,
+        )
+        used = served.cpu_s() - before
+        calls = sum(
+            count
+            for upstream in ("users", "tmdb")
+            for call, count in stack.calls(upstream).items()
+            if not call.endswith("/events")
+        )
+        if row.slow_upstreams:
+            stack.faults("tmdb")
+            stack.faults("users")
+        if len(asked) > 1 and found.requests > len(asked):
+            raise SystemExit(f"{name}: {found.requests} requests, only {len(asked)} were prepared")
+        result = self.results[name]
+        result.calls.append(calls / found.requests)
+        result.memory = served.memory()
+        return found, used / found.requests * 1000
+
+    def _prepare(self, served: Served, row: Row) -> list[str]:
+        """Have every worker know what is warm, and return the headers to send."""
+        if row.server not in ("bff", "cold"):
+            return []
+        path = row.requests(self.inputs, self.seconds)[0] if row.warm else FEED
+        for _ in range(24):  # connections of their own, so that each worker is met
+            answer = requests.get(served.base + path, timeout=10)
+            answer.raise_for_status()
+        return [f"If-None-Match: {answer.headers['ETag']}"] if row.revalidate else []
+
+
+def plan(servers: Sequence[str], words: Sequence[str]) -> list[tuple[str, str, Row]]:
+    """Return what to measure; the bare route is always there, to compare with."""
+    found = []
+    bare = Row("bare Flask route", "bare", _same("/bare"))
+    for server in ("gunicorn", "granian"):
+        rows = [bare, *(row for row in BFF if _wanted(f"{server}: {row.name}", words))]
+        if server in servers or server == "gunicorn":
+            chosen = rows if server in servers else [bare]
+            found += [(f"{server}: {row.name}", f"{row.server}/{server}", row) for row in chosen]
+    needed = {row.half_of for _, _, row in found} - {""}
+    if needed - {row.name for _, _, row in found}:
+        raise SystemExit(f"--rows: needed as well: {', '.join(needed)}")
+    return found + [(row.name, row.server, row) for row in PEERS if _wanted(row.name, words)]
+
+
+def _wanted(name: str, words: Sequence[str]) -> bool:
+    return not words or any(word.lower() in name.lower() for word in words)
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = next((line for line in info.splitlines() if line.startswith("model name")), ": ?")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    load_1m = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores, {model.partition(':')[2].strip()}, Python "
+        f"{platform.python_version()}, load average before the run {load_1m:.1f}, "
+        f"commit {commit or 'unknown'}"
+    )
+
+
+HEAD = (
+    "| | requests/s | p50 ms | p99 ms | CPU ms per request | ratio to bare | "
+    "upstream calls per request | memory of a worker, RSS / PSS MB |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="bench/run.sh", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="*", default=[], metavar="WORD")
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--server", choices=("gunicorn", "granian", "both"), default="both")
+    options = parser.parse_args()
+    need_wrk()
+    servers = ("gunicorn", "granian") if options.server == "both" else (options.server,)
+    chosen = plan(servers, options.rows)
+    about = machine()
+    users = int(4 * MOST_NEW * options.seconds * options.rounds) + 1000
+    with (
+        tempfile.TemporaryDirectory(prefix="bff-bench-") as folder,
+        house(Path(folder), users) as built,
+    ):
+        bench = Bench(built, Inputs(users), options.seconds)
+        for number in range(options.rounds):
+            sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
+            bench.round(chosen)
+    lines = [bench.results[name].line(name) for name, _, _ in chosen]
+    rounds = f"{about}; {options.rounds} rounds of {options.seconds:g} s"
+    sys.stdout.write("\n".join([rounds, "", HEAD, *lines]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
