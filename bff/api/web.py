@@ -31,7 +31,7 @@ def blueprint(tmdb_is_live: bool, tmdb_url: str, users_url: str) -> flask.Bluepr
     """Return the page's routes. The addresses are those of the upstreams.
 
     Where TMDB is the stub, pictures come from it, and the page may reach both
-    stubs to switch their faults; `/web/dev.json` tells it where they are.
+    stubs to switch their faults; `/web/dev.json` tells it where they are (`{}`: there are none).
     """
     blp = flask.Blueprint("web", __name__)
     stubs = {} if tmdb_is_live else {"tmdb": _origin(tmdb_url), "users": _origin(users_url)}
@@ -54,8 +54,6 @@ def blueprint(tmdb_is_live: bool, tmdb_url: str, users_url: str) -> flask.Bluepr
 
     @blp.get("/web/dev.json")
     def stub_addresses() -> Response:
-        if not stubs:
-            flask.abort(404, "there are no stubs")
         return Response(
             orjson.dumps(stubs), content_type=JSON, headers={"Cache-Control": "no-store"}
         )
@@ -90,7 +88,7 @@ def _file(name: str) -> Response:
     if ".." in path.parts or path.suffix not in TYPES or not path.is_file():
         flask.abort(404, "there is no such file")
     asset = _asset(path, path.stat().st_mtime_ns)
-    packs = "gzip" in request.accept_encodings
+    packs = request.accept_encodings["gzip"] > 0
     body = asset.packed if packs else asset.plain
     response = Response(
         body,
@@ -105,7 +103,8 @@ def _file(name: str) -> Response:
     if packs:
         response.headers["Content-Encoding"] = "gzip"
     response.set_etag(blake2b(body, digest_size=12).hexdigest())
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _origin(url: str) -> str:

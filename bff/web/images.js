@@ -19,6 +19,10 @@ const SIZES = {
 let configuration = kept();
 /** @type {Promise<Configuration | null> | null} */
 let asking = null;
+/** Whether it could not be found out where pictures are. */
+let failed = false;
+/** What is drawn where a picture is missing. @type {WeakMap<Element, string>} */
+const names = new WeakMap();
 
 /** Fires `known` when it is known where pictures are. */
 export const pictures = new EventTarget();
@@ -39,6 +43,7 @@ export function configure() {
       const text = JSON.stringify(answer);
       if (text !== JSON.stringify(configuration)) {
         configuration = /** @type {Configuration} */ (answer);
+        failed = false;
         try {
           localStorage.setItem(KEY, text);
         } catch {
@@ -51,6 +56,8 @@ export function configure() {
     },
     () => {
       asking = null;
+      failed = !configuration;
+      if (failed) for (const box of document.querySelectorAll("[data-path]")) draw(/** @type {HTMLElement} */ (box));
       setTimeout(() => background(configure()), AGAIN_MS);
       return configuration;
     },
@@ -69,22 +76,25 @@ export function picture(kind, path, name, { use = kind === "profile" ? "profile"
   const box = h(
     "div",
     { class: `picture picture-${kind}`, "data-kind": kind, "data-path": path || false, "data-use": use, "data-urgent": urgent },
-    drawing(name, kind === "poster"),
   );
-  fill(box);
+  names.set(box, name);
+  if (path && !failed) fill(box);
+  else draw(box);
   return box;
 }
 
-/** @param {string} name @param {boolean} withName */
-function drawing(name, withName) {
+/** Draws what stands in for a picture. @param {HTMLElement} box */
+function draw(box) {
+  if (box.querySelector(".drawing")) return;
+  const name = names.get(box) ?? "";
   const drawn = h(
     "div",
     { class: "drawing", "aria-hidden": "true" },
     h("span", { class: "drawing-initials" }, initials(name)),
-    withName && h("span", { class: "drawing-name", dir: "auto" }, name),
+    box.dataset.kind === "poster" && h("span", { class: "drawing-name", dir: "auto" }, name),
   );
   drawn.style.setProperty("--hue", String(hue(name)));
-  return drawn;
+  box.prepend(drawn);
 }
 
 /** @param {string} name */
@@ -122,7 +132,10 @@ function fill(box) {
     sizes: SIZES[use],
     srcset: widths.map((size) => `${address(size)} ${size.slice(1)}w`).join(", "),
     onload: () => box.classList.add("is-loaded"),
-    onerror: () => image.remove(),
+    onerror: () => {
+      image.remove();
+      draw(box);
+    },
   });
   box.append(image);
   image.src = address(widths.at(-1) ?? "original");
@@ -146,6 +159,3 @@ export function backdrop(path) {
   if (!box.firstChild) pictures.addEventListener("known", show, { once: true });
   return box;
 }
-
-/** Returns whether films come from TMDB or the stub; empty while that is unknown. */
-export const tmdbKind = () => configuration?.tmdb ?? "";

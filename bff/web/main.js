@@ -60,4 +60,5 @@ start([
   { path: /^\/library$/, name: "library", show: library },
   { path: /^\/movie\/([^/]+)$/, name: "film", show: film },
 ]);
-panel();
+if (document.readyState === "complete") background(panel());
+else addEventListener("load", () => background(panel()));

@@ -117,10 +117,11 @@ export function isComplete() {
  * @param {number} asked when the page was asked for (performance.now)
  */
 export function learn(films, sections, asked) {
+  let back = false;
   for (const list of LISTS) {
     const status = sections[list]?.status;
-    if (status === "unavailable") lists[list].status = "unknown";
-    else if (status) lists[list].status = "known";
+    back ||= status !== "unavailable" && lists[list].status === "unknown";
+    if (status) lists[list].status = status === "unavailable" ? "unknown" : "known";
   }
   for (const film of films) {
     if (typeof film.is_favorite === "boolean") {
@@ -135,8 +136,9 @@ export function learn(films, sections, asked) {
       note("history", film.id, mark, asked);
     }
   }
-  if (LISTS.some(isUnknown)) again(null);
   changed();
+  // What is shown beside this page was not learned while the lists could not be seen.
+  if (back && !LISTS.some(isUnknown)) background(refresh());
 }
 
 /** @param {ListName} list @param {number} id @param {Mark | null} mark @param {number} asked */
@@ -172,10 +174,9 @@ function markFrom(item) {
   return item.rating === undefined ? {} : { rating: item.rating };
 }
 
-/** Marks a list as one that cannot be seen. @param {ListName} list @param {Problem} problem */
-export function cannotSee(list, problem) {
+/** Marks a list as one that cannot be seen. @param {ListName} list */
+export function cannotSee(list) {
   lists[list].status = "unknown";
-  again(problem.retryAfter);
   changed();
 }
 

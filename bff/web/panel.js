@@ -2,23 +2,22 @@
 
 import { background } from "./api.js";
 import { byId, h } from "./dom.js";
-import { pictures, tmdbKind } from "./images.js";
 import { refreshView } from "./router.js";
 import { T } from "./texts.js";
 import { toast } from "./toast.js";
 
 /** @typedef {"tmdb" | "users"} Upstream */
 
-/** Shows the panel as soon as it is known that TMDB is the stub. */
-export function panel() {
-  if (tmdbKind() === "stub") background(show());
-  else pictures.addEventListener("known", () => tmdbKind() === "stub" && background(show()), { once: true });
-}
-
-async function show() {
+/** Shows the panel where there are stubs; the page asks once it has shown something. */
+export async function panel() {
   const answer = await fetch("/web/dev.json").catch(() => null);
   if (!answer?.ok) return;
-  const stubs = /** @type {Record<Upstream, string>} */ (await answer.json());
+  const stubs = /** @type {Partial<Record<Upstream, string>>} */ (await answer.json());
+  if (stubs.tmdb && stubs.users) await build({ tmdb: stubs.tmdb, users: stubs.users });
+}
+
+/** @param {Record<Upstream, string>} stubs */
+async function build(stubs) {
   const box = h(
     "details",
     { class: "panel" },

@@ -35,9 +35,7 @@ export function start(table) {
   document.addEventListener("click", followLink);
   addEventListener("popstate", () => show("back"));
   addEventListener("scroll", () => settled && scrolled.set(key, scrollY), { passive: true });
-  addEventListener("pagehide", () => {
-    history.replaceState({ key, y: scrolled.get(key) ?? 0 }, "");
-  });
+  addEventListener("pagehide", keep);
   show("load");
 }
 
@@ -54,9 +52,15 @@ export function go(address, { replace = false } = {}) {
   if (replace) {
     history.replaceState({ key }, "", url);
   } else {
+    keep();
     history.pushState({ key: newKey() }, "", url);
   }
   show("go");
+}
+
+/** Writes down in the browser's history which entry this is and where it is scrolled to. */
+function keep() {
+  history.replaceState({ key, y: scrolled.get(key) ?? 0 }, "");
 }
 
 /** Changes the address alone. @param {string} address */
@@ -96,9 +100,9 @@ function show(how) {
   const route = routes.find((one) => one.path.test(url.pathname)) ?? routes[0];
   if (!route) return;
   const state = history.state ?? {};
-  if (!state.key) history.replaceState({ key: newKey() }, "");
   const earlier = key;
-  key = history.state.key;
+  // The first entry gets its key in writing when it is left: that is slow, and nobody waits then.
+  key = state.key ?? (how === "load" ? newKey() : earlier);
   if (how === "load" && typeof state.y === "number") scrolled.set(key, state.y);
   router.dispatchEvent(new Event("shown"));
   if (how !== "rebuild" && earlier === key && shown === route && onUrl) {
@@ -116,6 +120,8 @@ function show(how) {
   for (const old of memories.keys()) if (memories.size > MOST_KEPT) memories.delete(old);
   const main = byId("main");
   main.replaceChildren();
+  // While there is nothing to lay out this costs nothing.
+  if (how === "go") scrollTo({ top: 0, behavior: "instant" });
   const { signal } = ending;
   route.show({
     main,
@@ -139,8 +145,8 @@ function show(how) {
 /** Puts scroll and focus in place once the first content stands. @param {string} how */
 function settle(how) {
   settled = true;
-  const back = how === "back" || how === "load";
-  scrollTo({ top: back ? (scrolled.get(key) ?? 0) : how === "go" ? 0 : scrollY, behavior: "instant" });
+  const top = scrolled.get(key) ?? 0;
+  if (how === "back" || (how === "load" && top)) scrollTo({ top, behavior: "instant" });
   if (how === "load" || how === "rebuild") return;
   // Somebody who types goes on typing.
   if (document.activeElement instanceof HTMLInputElement) return;

@@ -1,7 +1,8 @@
 /** Every English text of the page. */
 
 /** @param {number} count @param {string} one @param {string} many */
-const plural = (count, one, many) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+const plural = (count, one, many) =>
+  `${String(count).replace(/\B(?=(\d{3})+$)/g, ",")} ${count === 1 ? one : many}`;
 
 const service = { films: "The film service", lists: "The list service" };
 
@@ -21,6 +22,16 @@ export const T = {
   title: (/** @type {string} */ page) => (page ? `${page} – Movie Dashboard` : "Movie Dashboard"),
   untitled: "Untitled film",
   loading: "Loading",
+  months: [
+    ...["January", "February", "March", "April", "May", "June", "July"],
+    ...["August", "September", "October", "November", "December"],
+  ],
+  ago: (/** @type {number} */ seconds) => {
+    if (seconds < 60) return `${plural(Math.round(seconds), "second", "seconds")} ago`;
+    if (seconds < 3600) return `${plural(Math.round(seconds / 60), "minute", "minutes")} ago`;
+    if (seconds < 86_400) return `${plural(Math.round(seconds / 3600), "hour", "hours")} ago`;
+    return `${plural(Math.round(seconds / 86_400), "day", "days")} ago`;
+  },
 
   home: "Home",
   feed: "Feed",

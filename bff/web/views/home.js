@@ -3,7 +3,7 @@
 import { Problem, background, get, problemOf } from "../api.js";
 import { card, markButton, skeletons } from "../cards.js";
 import { h } from "../dom.js";
-import { dayOf, meanOf, titleOf } from "../format.js";
+import { countOf, dayOf, meanOf, titleOf } from "../format.js";
 import { backdrop, configure, picture } from "../images.js";
 import { isComplete, learn, marks, refresh as refreshMarks } from "../marks.js";
 import { marksNotice, planBySections, problemNotice, staleNotice, unavailableNotice, whyOf } from "../notice.js";
@@ -206,7 +206,7 @@ function spotlight(place, answer) {
 /** @param {HTMLElement} place @param {Complete} answer */
 function showStats(place, answer) {
   const { stats } = answer;
-  const known = (/** @type {number | null} */ value) => (value === null ? null : value.toLocaleString("en"));
+  const known = (/** @type {number | null} */ value) => (value === null ? null : countOf(value));
   const mean = stats.avg_rating === null ? null : `${meanOf(stats.avg_rating)} ★`;
   const genres = stats.favorite_genres;
   place.setAttribute("aria-labelledby", "stats-title");

@@ -70,7 +70,7 @@ function part(view, list, title) {
       if (view.signal.aborted) return;
       const problem = problemOf(error);
       retry.plan(problem.retryAfter);
-      if (problem.status !== 401) cannotSee(list, problem);
+      if (problem.status !== 401) cannotSee(list);
       if (films.querySelector(".card-skeleton")) films.replaceChildren();
       films.hidden = !films.childElementCount;
       state.replaceChildren(problemNotice(title, problem, retry));
