@@ -15,6 +15,7 @@ from user_stub.lists import Item, Lists
 from user_stub.models import Favorite, HistoryItem, WatchlistItem
 from user_stub.operation import KEY_PATTERN, LAST_EVENT_ID, JsonBlueprint, operation
 from user_stub.problems import Invalid, problem
+from user_stub.reads import JSON_OPTIONS, KINDS, Kind
 from user_stub.store import Change, Outcome, RequestKey, Store
 from user_stub.version import VERSION
 
@@ -26,6 +27,7 @@ IDEMPOTENCY_KEY = re.compile(KEY_PATTERN)
 MOVIE_ID = re.compile(r"[1-9][0-9]{0,9}")
 EVENT_ID = re.compile(r"[0-9]{1,18}")
 EVENT_STREAM = "text/event-stream"
+
 
 Body = dict[str, Any]
 
@@ -87,21 +89,14 @@ def read_events() -> Response:
 @operation(lists, "GET", "/library", answers={200: s.LibrarySchema})
 def read_library() -> Response:
     """Return all lists of the user and their revision, from one snapshot."""
-    library, revision = _store().read(
-        user_id(),
-        lambda lists: {
-            "favorites": lists.all(Favorite),
-            "watchlist": lists.all(WatchlistItem),
-            "history": lists.all(HistoryItem),
-        },
-    )
+    library, revision = _store().lists(user_id(), KINDS)
     return _json(200, {**library, "revision": revision}, revision)
 
 
 @operation(lists, "GET", "/favorites", answers={200: s.FavoritesSchema})
 def read_favorites() -> Response:
     """Return the favourites, newest first."""
-    return _read_list(Favorite, "favorites")
+    return _read_list(Favorite)
 
 
 @operation(
@@ -149,7 +144,7 @@ def remove_favorite(movie_id: str) -> Response:
 @operation(lists, "GET", "/watchlist", answers={200: s.WatchlistSchema})
 def read_watchlist() -> Response:
     """Return the watchlist, newest first."""
-    return _read_list(WatchlistItem, "watchlist")
+    return _read_list(WatchlistItem)
 
 
 @operation(
@@ -199,7 +194,7 @@ def remove_watchlist_item(movie_id: str) -> Response:
 @operation(lists, "GET", "/history", answers={200: s.HistorySchema})
 def read_history() -> Response:
     """Return the watch history, latest first."""
-    return _read_list(HistoryItem, "history")
+    return _read_list(HistoryItem)
 
 
 @operation(lists, "GET", "/history/<movie_id>", answers={200: s.HistoryItemSchema}, problems=(404,))
@@ -254,8 +249,9 @@ def clear() -> Response:
     return _write(change)
 
 
-def _read_list(kind: type[Item], name: str) -> Response:
-    items, revision = _store().read(user_id(), lambda lists: lists.all(kind))
+def _read_list(kind: Kind) -> Response:
+    lists, revision = _store().lists(user_id(), (kind,))
+    ((name, items),) = lists.items()
     return _json(200, {name: items, "total": len(items)}, revision)
 
 
@@ -331,7 +327,8 @@ def _answer(outcome: Outcome, revision: int) -> Response:
 
 
 def _json(status: int, document: Body, revision: int | None = None) -> Response:
-    response = Response(orjson.dumps(document), status=status, content_type="application/json")
+    body = orjson.dumps(document, option=JSON_OPTIONS)
+    response = Response(body, status=status, content_type="application/json")
     if revision is not None:
         response.headers["X-Library-Revision"] = str(revision)
     return response

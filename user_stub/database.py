@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -57,6 +58,7 @@ class Database:
             pool_timeout=POOL_TIMEOUT_S,
             connect_args={"timeout": self._busy_timeout_s},
             hide_parameters=True,  # they hold user ids, which no log may show
+            json_serializer=_json,
         )
         event.listen(engine, "connect", self._on_sqlite_connect)
         event.listen(engine, "begin", _begin_sqlite)
@@ -71,9 +73,11 @@ class Database:
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
             hide_parameters=True,
+            json_serializer=_json,
             connect_args={
                 "connect_timeout": 3,
-                "options": f"-c lock_timeout={timeout_ms} -c statement_timeout={timeout_ms}",
+                "options": f"-c lock_timeout={timeout_ms} -c statement_timeout={timeout_ms}"
+                " -c timezone=UTC",
             },
         )
 
@@ -143,6 +147,11 @@ class Database:
     def close(self) -> None:
         """Close the connections that are idle."""
         self._engine.dispose()
+
+
+def _json(value: Any) -> str:
+    """Return JSON as it is answered, since lists are answered with what is kept."""
+    return orjson.dumps(value).decode()
 
 
 def _begin_sqlite(connection: Connection) -> None:

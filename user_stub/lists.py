@@ -1,4 +1,4 @@
-"""One user's lists: the SQL of every change and read, inside a transaction of the store."""
+"""One user's lists: every change and the reading of one item, in a transaction of the store."""
 
 from __future__ import annotations
 
@@ -30,15 +30,6 @@ class Lists:
         self._user_id = user_id
         self._now = now
         self.changed = False
-
-    def all(self, kind: type[Item]) -> list[dict[str, Any]]:
-        """Return the items of a list, newest first."""
-        query = (
-            select(kind)
-            .where(kind.user_id == self._user_id)
-            .order_by(kind.newest(), kind.id.desc())
-        )
-        return [item.as_json() for item in self._session.scalars(query)]
 
     def one(self, kind: type[Item], movie_id: int) -> Item | None:
         """Return one item, None if the film is not in the list."""

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    ColumnElement,
     Date,
     DateTime,
     Dialect,
@@ -44,10 +43,10 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     def process_result_value(
         self, value: dt.datetime | None, dialect: Dialect
     ) -> dt.datetime | None:
-        """Add UTC where the database has left it out."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=dt.UTC)
+        """Return UTC: SQLite leaves it out, PostgreSQL answers in the session's time zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def utc_text(time: dt.datetime | None) -> str | None:
@@ -98,11 +97,6 @@ class Favorite(FilmColumns, Base):
     rating: Mapped[int | None] = mapped_column(Integer)
     added_date: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
-    @classmethod
-    def newest(cls) -> ColumnElement[dt.datetime]:
-        """Return the order of the list."""
-        return cls.added_date.desc()
-
     def as_json(self) -> dict[str, Any]:
         """Return the JSON item."""
         return {**self.film(), "rating": self.rating, "added_date": utc_text(self.added_date)}
@@ -115,11 +109,6 @@ class WatchlistItem(FilmColumns, Base):
     __table_args__ = (UniqueConstraint("user_id", "movie_id"),)
 
     added_date: Mapped[dt.datetime] = mapped_column(UtcDateTime)
-
-    @classmethod
-    def newest(cls) -> ColumnElement[dt.datetime]:
-        """Return the order of the list."""
-        return cls.added_date.desc()
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON item."""
@@ -135,11 +124,6 @@ class HistoryItem(FilmColumns, Base):
     progress: Mapped[float]
     watched_date: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     updated_date: Mapped[dt.datetime] = mapped_column(UtcDateTime)
-
-    @classmethod
-    def newest(cls) -> ColumnElement[dt.datetime]:
-        """Return the order of the list."""
-        return cls.updated_date.desc()
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON item."""

@@ -162,6 +162,10 @@ def operation(
             documented = blueprint.arguments(body)(documented)
         if writes:
             documented = blueprint.doc(parameters=[KEY])(documented)
+        if body is None:
+            # Without a body to read, the layers only describe: the view is called without them.
+            vars(view)["_apidoc"] = vars(documented)["_apidoc"]
+            documented = view
         blueprint.route(rule, methods=[method], parameters=list(parameters))(documented)
         return view
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from user_stub import changes
+from user_stub import changes, reads
 from user_stub.database import Database, DatabaseBusy
 from user_stub.events import Hub, Stream
 from user_stub.lists import Lists
@@ -138,6 +138,14 @@ class Store:
         with self._database.reading() as session:
             revision = session.scalar(select(Library.revision).where(Library.user_id == user_id))
             return query(Lists(session, user_id, _now())), revision or 0
+
+    def lists(
+        self, user_id: str, kinds: tuple[reads.Kind, ...]
+    ) -> tuple[dict[str, list[reads.Item]], int]:
+        """Return whole lists by their names and the revision that they belong to; see `reads`."""
+        self._prepare()
+        with self._database.looking() as connection:
+            return reads.read(connection, user_id, kinds)
 
     def write(self, user_id: str, request: RequestKey | None, change: Change) -> Outcome:
         """Apply `change` once, all or nothing, and return its outcome.
