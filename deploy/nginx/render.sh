@@ -4,6 +4,7 @@
 #   SERVER_NAME          names of the site (_, which is any)
 #   HTTP_LISTEN          addresses and ports of plain HTTP (80)
 #   HTTPS_LISTEN         the same for HTTPS (443)
+#   HTTPS_PORT           the port that clients see, where it is another than that of HTTPS_LISTEN
 #   TLS_CERTIFICATE      file of the certificate and its chain. Empty: plain HTTP serves the site;
 #                        set: it redirects to HTTPS
 #   TLS_CERTIFICATE_KEY  file of its key
@@ -15,12 +16,13 @@ set -eu
 
 here=$(dirname "$0")
 : "${BFF_SERVERS:=127.0.0.1:8000}" "${SERVER_NAME:=_}" "${HTTP_LISTEN:=80}" "${HTTPS_LISTEN:=443}"
+: "${HTTPS_PORT:=${HTTPS_LISTEN##*:}}"
 : "${METRICS_FROM:=127.0.0.1}" "${ACCESS_LOG:=/var/log/nginx/bff.access.log}"
 : "${CACHE_DIR:=/run/nginx-bff}" "${TLS_CERTIFICATE:=}" "${TLS_CERTIFICATE_KEY:=}"
 
 value=
-for name in BFF_SERVERS SERVER_NAME HTTP_LISTEN HTTPS_LISTEN METRICS_FROM ACCESS_LOG CACHE_DIR \
-  TLS_CERTIFICATE TLS_CERTIFICATE_KEY; do
+for name in BFF_SERVERS SERVER_NAME HTTP_LISTEN HTTPS_LISTEN HTTPS_PORT METRICS_FROM ACCESS_LOG \
+  CACHE_DIR TLS_CERTIFICATE TLS_CERTIFICATE_KEY; do
   eval "value=\$$name"
   case $value in
     *[!A-Za-z0-9_./:\ *-]*)
@@ -42,10 +44,8 @@ if [ -n "$TLS_CERTIFICATE" ]; then
 else
   kept=plain dropped=tls
 fi
-port=${HTTPS_LISTEN%% *}
-port=${port##*:}
-suffix=:$port
-if [ "$port" = 443 ]; then suffix=; fi
+suffix=:$HTTPS_PORT
+if [ "$HTTPS_PORT" = 443 ]; then suffix=; fi
 
 # A line that starts with "#name: " is written once for each word of a list.
 each() { # name of the lines, placeholder, words...
