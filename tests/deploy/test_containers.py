@@ -334,7 +334,7 @@ def test_commands_when_compared_then_each_was_run_here(
             wanted.append(service["healthcheck"]["test"][1:])
     elsewhere = [
         ["pg_isready", "-q", "-U", "users", "-d", "users"],  # the image's own; no server here
-        ["python", "-m", "user_stub.migrate"],  # test_procfile.py
+        ["alembic", "upgrade", "head"],  # test_procfile.py
     ]
 
     assert [command for command in wanted if command not in containers.ran + elsewhere] == []
