@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,16 @@ from scripts.processes import until
 from tests.faults.server import Upstream
 from tests.faults.table import OPEN_S, PAGES, Case, Page
 
-DEADLINE_MS, TIMEOUT_MS = 400, 200
+# Long enough that a busy machine changes no answer.
+DEADLINE_S, TIMEOUT_S = 4.0, 3.0
+# What a page, and a call of the upstream that fails, have where it fails by being slow.
+SHORT_DEADLINE_S, SHORT_TIMEOUT_S = 0.4, 0.2
 SETTINGS = {
     "ENV_FILE": os.devnull,
     "USER_SERVICE_EVENTS": "false",  # no stream of a service that is played in the process
-    "PAGE_DEADLINE_MS": str(DEADLINE_MS),
-    "TMDB_TIMEOUT_MS": str(TIMEOUT_MS),
-    "USER_SERVICE_TIMEOUT_MS": str(TIMEOUT_MS),
+    "PAGE_DEADLINE_MS": str(int(DEADLINE_S * 1000)),
+    "TMDB_TIMEOUT_MS": str(int(TIMEOUT_S * 1000)),
+    "USER_SERVICE_TIMEOUT_MS": str(int(TIMEOUT_S * 1000)),
     "CIRCUIT_BREAKER_TIMEOUT_SECONDS": str(OPEN_S),
     # Above the failures that a single page can bring about (three recommendations, twice each).
     "CIRCUIT_BREAKER_FAILURE_THRESHOLD": "10",
@@ -125,7 +128,11 @@ class House:
         self._healthy: dict[str, Seen] = {}
         self._warm: dict[str, dict[str, Any]] = {}
         self._stored_at = self.clock.now
-        self._learn()
+        try:
+            self._learn()
+        except BaseException:
+            self.close()
+            raise
 
     def _fill(self) -> None:
         """Give the demo user something in each collection, so that each field can be missed."""
@@ -160,10 +167,11 @@ class House:
             upstream.close()
         self._users_app.extensions["store"].close()
 
-    def get(self, page: Page) -> Seen:
-        """Ask for a page."""
+    def get(self, page: Page, deadline_s: float = DEADLINE_S) -> Seen:
+        """Ask for a page that has until `deadline_s` from now."""
         started = time.monotonic()
-        response = self._http.get(page.url)
+        arrived = started - (DEADLINE_S - deadline_s)  # as if it had waited for a free worker
+        response = self._http.get(page.url, environ_overrides={"bff.arrived": arrived})
         return Seen(response, time.monotonic() - started)
 
     def healthy(self, page: Page) -> Any:
@@ -191,6 +199,8 @@ class House:
                 for key, entry in self._warm[case.page.name].items():
                     self.cache._entries[key] = entry
         guard, call = self.parts.guards[case.call.upstream], case.call
+        if case.fault.is_slow:
+            self._give(guard, SHORT_TIMEOUT_S)
         if case.fault.name == "refused":
             self.refusing[call.upstream].path = call.path
         elif case.fault.name == "open":
@@ -207,8 +217,9 @@ class House:
         for guard in self.parts.guards.values():
             if guard.bulkhead.in_flight >= guard.bulkhead.slots:
                 guard.bulkhead.in_flight = 0  # filled by hand
-        assert until(self._is_idle, 2, 0.002), "a call did not give its slot back"
+        assert until(self._is_idle, 5, 0.002), "a call did not give its slot back"
         for name, guard in self.parts.guards.items():
+            self._give(guard, TIMEOUT_S)
             guard._breakers.clear()
             guard._budget = RetryBudget()
             self.refusing[name].path = ""
@@ -223,6 +234,12 @@ class House:
         with self.cache._entries_lock:
             self.cache._entries.clear()
         self.clock.now = self._stored_at
+
+    def _give(self, guard: Guard, timeout_s: float) -> None:
+        """Set the time that a call has."""
+        guard.policy = replace(guard.policy, timeout_s=timeout_s)
+        if guard is self.parts.guards["tmdb"]:
+            self.cache._call_s = timeout_s
 
     def _is_idle(self) -> bool:
         return not any(guard.bulkhead.in_flight for guard in self.parts.guards.values())

@@ -30,6 +30,11 @@ class Fault:
     attempts: int = 1
     scope: str = "call"
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether it is known only when the time is over."""
+        return self.reason == "timeout"
+
 
 FAULTS = (
     Fault("refused", "connection refused", "unreachable", 502, attempts=2),

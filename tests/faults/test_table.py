@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.faults.house import DEADLINE_MS, House, Seen
+from tests.faults.house import DEADLINE_S, SHORT_DEADLINE_S, House, Seen
 from tests.faults.table import NOT_FOUND, Call, Case, cases
 
 pytestmark = pytest.mark.e2e
 
-MOST_S = (DEADLINE_MS + 100) / 1000
+LATE_S = 0.1  # what an answer may take beyond its deadline
 AGE_S = 20_000  # past ttl and grace of every read, and young enough to be served
 EMPTY = {
     "watchlist": ("users", "/watchlist", b'{"watchlist":[],"total":0}'),
@@ -43,9 +43,7 @@ def test_page_when_a_call_fails_and_nothing_is_cached_then_says_what_is_missing(
 ) -> None:
     """Status, sections, headers and time are as the table says; the rest is the healthy bytes."""
     body = _expected(house, case)
-    house.prepare(case)
-    seen = house.get(case.page)
-    assert seen.seconds <= MOST_S
+    seen = _ask(house, case)
     _holds(case, seen, body)
     if case.fault.name != "refused":
         attempts = house.upstreams[case.call.upstream].asked(case.call.path)
@@ -59,10 +57,30 @@ def test_page_when_a_call_fails_and_an_old_answer_is_cached_then_serves_it_and_s
 ) -> None:
     """The old answer is labelled with reason and age; a 404 is a 404, whatever was cached."""
     body = _expected(house, case)
-    house.prepare(case, AGE_S)
-    seen = house.get(case.page)
-    assert seen.seconds <= MOST_S
+    seen = _ask(house, case, AGE_S)
     _holds(case, seen, body)
+
+
+def _ask(house: House, case: Case, age_s: float = 0) -> Seen:
+    """Bring the case about and ask, within the deadline.
+
+    Where another program has the processor for a while, a healthy call beside
+    the failing one misses its short time; such a round is played again.
+    """
+    deadline_s = SHORT_DEADLINE_S if case.fault.is_slow else DEADLINE_S
+    hit = {call.section for call in case.hit()}
+    hit |= {section for call in case.hit() for section, _ in call.feeds}
+    for _ in range(3):
+        house.prepare(case, age_s)
+        seen = house.get(case.page, deadline_s)
+        parts = seen.body.get("sections", {})
+        late = [name for name, part in parts.items() if part["reason"] == "timeout"]
+        if seen.response.status_code == 504 and not any(call.required for call in case.hit()):
+            late.append("page")
+        if seen.seconds <= deadline_s + LATE_S and hit.issuperset(late):
+            break
+    assert seen.seconds <= deadline_s + LATE_S
+    return seen
 
 
 def _holds(case: Case, seen: Seen, body: Any) -> None:
