@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import redis
 
-from bff.upstream.store import Bypass
+from bff.upstream.store import Bypass, briefly
 
 LOOK_EVERY_S = 0.25  # how old a worker's view of the others may be
 
@@ -74,7 +74,7 @@ class RedisBoard:
     shared = True
 
     def __init__(self, client: redis.Redis, prefix: str = "bff:circuit:") -> None:
-        self._client, self._prefix = client, prefix
+        self._client, self._prefix = briefly(client), prefix
         self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
         self._me = uuid4().hex
         self._probed = client.register_script(_PROBED)

@@ -20,7 +20,7 @@ import redis
 
 from bff import context
 from bff.errors import RateLimited
-from bff.upstream.store import HOLD, Bypass, Store
+from bff.upstream.store import HOLD, Bypass, Store, briefly
 
 # Calls that leave within a second may arrive within less, so the window is a little longer.
 WINDOW_S = 1.05
@@ -144,7 +144,8 @@ class RedisTurns:
         hold_s: float,
         prefix: str = "bff:tmdb:",
     ) -> None:
-        self._client, self._ceiling, self._alone, self._hold_s = client, ceiling, alone, hold_s
+        self._client, self._ceiling, self._alone = briefly(client), ceiling, alone
+        self._hold_s = hold_s
         self._keys = [f"{prefix}sent", f"{prefix}open", f"{prefix}pause"]
         self._script = client.register_script(_TAKE)
         self._longer = client.register_script(HOLD)

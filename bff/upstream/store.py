@@ -25,6 +25,8 @@ from uuid import uuid4
 
 import orjson
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from requests_cache.backends.sqlite import SQLiteDict
 
 from bff.logs import event
@@ -185,11 +187,22 @@ return 1
 """
 
 
+def briefly(client: redis.Redis) -> redis.Redis:
+    """Return the client, which from now on tries twice at most.
+
+    By itself it tries eleven times with pauses: 3.5 s for each operation while
+    Redis is gone. Once more, at once, is enough for a connection that Redis has
+    closed because it was idle.
+    """
+    client.set_retry(Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+    return client
+
+
 class RedisStore:
     """Answers and leases in Redis. Thread-safe."""
 
     def __init__(self, client: redis.Redis, prefix: str = "bff:tmdb:") -> None:
-        self._client, self._prefix = client, prefix
+        self._client, self._prefix = briefly(client), prefix
         self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
         self._owned = client.register_script(_RELEASE)
         self._longer = client.register_script(HOLD)
