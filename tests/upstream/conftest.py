@@ -1,0 +1,86 @@
+"""Clocks, pools and throwaway servers for the tests of the upstream room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bff import context
+from bff.context import Deadline, RequestContext
+from bff.fan_out import FanOut
+from bff.upstream.guard import Guard, Policy
+from tests.upstream.servers import RawServer, RedisServer, Script
+from tests.upstream.tools import Clock
+
+
+@pytest.fixture(autouse=True)
+def _own_request() -> Iterator[None]:
+    """Give each test a request of its own, with time enough."""
+    before = context.current()
+    context.enter(RequestContext("test", Deadline.after(30)))
+    yield
+    context.enter(before)
+
+
+@pytest.fixture(autouse=True)
+def _logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pytest see what is logged, whatever an app of another test has set up."""
+    root = logging.getLogger("bff")
+    monkeypatch.setattr(root, "propagate", True)
+    monkeypatch.setattr(root, "level", logging.INFO)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands until it is moved."""
+    return Clock()
+
+
+@pytest.fixture
+def fan_out() -> Iterator[FanOut]:
+    """Return a pool of eight threads."""
+    pool = FanOut(8)
+    yield pool
+    pool._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@pytest.fixture
+def make_guard(fan_out: FanOut) -> Iterator[Callable[..., Guard]]:
+    """Return a maker of guards; `timeout_s`, `slots`, `breaker`, `governor`, `board`."""
+    made: list[Guard] = []
+
+    def make(name: str = "tmdb", timeout_s: float = 2, slots: int = 4, **more: object) -> Guard:
+        policy = Policy(name, timeout_s, slots, more.pop("breaker", None))  # type: ignore[arg-type]
+        guard = Guard(policy, fan_out.submit, **more)  # type: ignore[arg-type]
+        made.append(guard)
+        return guard
+
+    yield make
+    for guard in made:
+        guard.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RawServer]]:
+    """Return a maker of servers that do to each connection what a script says."""
+    made: list[RawServer] = []
+
+    def make(script: Script, tls: bool = False) -> RawServer:
+        server = RawServer(script, tls=tls)
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Return a Redis of its own that can be killed and started again."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.close()

@@ -1,0 +1,210 @@
+"""Servers that misbehave on purpose, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+Script = Callable[[socket.socket, "RawServer"], None]
+
+
+class RawServer:
+    """Accepts connections and does to each what its script says; counts requests."""
+
+    def __init__(self, script: Script, tls: bool = False) -> None:
+        self._script, self._tls = script, _server_tls() if tls else None
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
+        self.requests: list[bytes] = []
+        self.over = threading.Event()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while not self.over.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                if self._tls:
+                    connection = self._tls.wrap_socket(connection, server_side=True)
+                self._script(connection, self)
+            except OSError:  # the caller has gone
+                pass
+            finally:
+                connection.close()
+
+    def read(self, connection: socket.socket) -> bytes:
+        """Read the head of a request, and note it."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            part = connection.recv(65_536)
+            if not part:
+                raise OSError("closed")
+            head += part
+        self.requests.append(head)
+        return head
+
+    def trickle(self, connection: socket.socket, data: bytes, pause_s: float = 0.02) -> None:
+        """Send byte by byte, for as long as the test runs."""
+        for number in range(len(data)):
+            if self.over.wait(pause_s):
+                return
+            connection.sendall(data[number : number + 1])
+
+    def close(self) -> None:
+        """End all connections."""
+        self.over.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+def reset(connection: socket.socket) -> None:
+    """Close with a reset instead of an end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def answer(body: bytes = b"{}", status: str = "200 OK", *headers: str) -> bytes:
+    """Return an answer as bytes."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def always(*answers: bytes) -> Script:
+    """Return a script that gives these answers in turn, and then the last one."""
+    left, lock = list(answers), threading.Lock()
+
+    def script(connection: socket.socket, server: RawServer) -> None:
+        while True:
+            server.read(connection)
+            with lock:
+                data = left.pop(0) if len(left) > 1 else left[0]
+            connection.sendall(data)
+
+    return script
+
+
+def _server_tls() -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(make_certificate())
+    return tls
+
+
+_made: list[Path] = []
+
+
+def make_certificate() -> Path:
+    """Return a key and a certificate for 127.0.0.1, made on the spot."""
+    if not _made:
+        import datetime
+        import ipaddress
+        import tempfile
+
+        x509 = pytest.importorskip("cryptography.x509", reason="cryptography is not installed")
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        path = Path(tempfile.mkdtemp()) / "localhost.pem"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        _made.append(path)
+    return _made[0]
+
+
+class RedisServer:
+    """A Redis without persistence on a free port; can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = shutil.which("redis-server")
+        if binary is None:
+            pytest.skip("redis-server is not installed")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._command = [
+            *(binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""),
+            *("--appendonly", "no", "--dir", str(folder), "--loglevel", "warning"),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._clients: list[redis.Redis] = []
+
+    def client(self) -> redis.Redis:
+        """Return a client as the app has it."""
+        client = redis.Redis(
+            host="127.0.0.1", port=self.port, socket_timeout=0.2, socket_connect_timeout=0.2
+        )
+        self._clients.append(client)
+        return client
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        end = time.monotonic() + 10
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=0.5):
+                    return
+            except OSError:
+                assert time.monotonic() < end, "redis-server does not answer"
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it without a word."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait(10)
+            self._process = None
+
+    def close(self) -> None:
+        """End it and the clients."""
+        for client in self._clients:
+            client.close()
+        self.kill()

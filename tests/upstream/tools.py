@@ -1,0 +1,72 @@
+"""What the tests of the upstream room measure and wait with."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import requests
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def until(holds: Callable[[], Any], within_s: float = 5.0) -> bool:
+    """Wait until something holds; False where it does not in time."""
+    end = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def together(count: int, task: Callable[[int], Any]) -> list[Any]:
+    """Run a task in so many threads that begin at once; return results or exceptions."""
+    results: list[Any] = [None] * count
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        barrier.wait(10)
+        try:
+            results[number] = task(number)
+        except Exception as error:
+            results[number] = error
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    return results
+
+
+def inline(task: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Do a task at once, in place of a pool."""
+    future: Future[Any] = Future()
+    try:
+        future.set_result(task(*args))
+    except BaseException as error:
+        future.set_exception(error)
+    return future
+
+
+def prepared(url: str, method: str = "GET", **more: Any) -> requests.PreparedRequest:
+    """Return a request that is ready to be sent."""
+    request = requests.PreparedRequest()
+    request.prepare(method=method, url=url, headers={"Accept-Encoding": "gzip"}, **more)
+    return request
