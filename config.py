@@ -235,7 +235,9 @@ class Config:
         )
         deadline_ms = read.integer("PAGE_DEADLINE_MS", 2000, 50, 20_000)
         threads = read.integer("THREADS", 16, 1, 512)
-        pool = read.integer("POOL_THREADS", max(32, 2 * threads), 4, 1024)
+        # A request has about three calls to each upstream at a time, and each call has a slot
+        # and a thread; one request alone may have five.
+        pool = read.integer("POOL_THREADS", max(16, 6 * threads), 4, 4096)
         config = cls(
             port=read.integer("PORT", 8000, 1, 65535),
             debug=read.boolean("DEBUG", False),
@@ -291,7 +293,7 @@ def _upstream(
     read: _Reader, prefix: str, base_url: str, deadline_ms: int, pool: int
 ) -> UpstreamSettings:
     timeout_ms = read.integer(f"{prefix}_TIMEOUT_MS", min(1500, deadline_ms), 10, 20_000)
-    slots = read.integer(f"{prefix}_CONCURRENT_CALLS", pool // 2, 1, 1024)
+    slots = read.integer(f"{prefix}_CONCURRENT_CALLS", pool // 2, 1, 4096)
     if timeout_ms > deadline_ms:
         read.fault(
             f"{prefix}_TIMEOUT_MS: {timeout_ms} is above PAGE_DEADLINE_MS ({deadline_ms}); "

@@ -110,5 +110,3 @@ def configure(level: str, form: str, salt: str, stream: TextIO = sys.stderr) -> 
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
-    # What is not used need not be found out for each line.
-    logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False

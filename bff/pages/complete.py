@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from bff.errors import from_outcome
 from bff.model import Failed, Ok, Outcome, Outcomes, Plan
 from bff.pages import recommended
-from bff.pages.sections import optional, section, sections
+from bff.pages.sections import optional, required, section, sections
 from bff.ports import Params, TmdbReads, UserReads
 
 Json = dict[str, Any]
@@ -55,9 +54,7 @@ def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
         }
     )
     if all(part["status"] == "unavailable" for part in said.values()):
-        first = outcomes["popular"]
-        assert isinstance(first, Failed)  # noqa: S101 - follows from the line above
-        raise from_outcome(first)
+        required(outcomes["popular"])
     said["recommended"] = _with_reason(said["recommended"], outcomes, recommendations)
     popular = optional(outcomes["popular"])
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bff.errors import NotFound, from_outcome
-from bff.model import Failed, Missing, Ok, Outcome, Outcomes
+from bff.model import Failed, Missing, Ok, Outcome, Outcomes, Reason
 
 Json = dict[str, Any]
 
@@ -28,6 +28,8 @@ def section(outcome: Outcome[Any]) -> Json:
     """Return {status, reason, age, retry_after} of one outcome; times in whole seconds."""
     if isinstance(outcome, Failed):
         return _section("unavailable", outcome)
+    if isinstance(outcome, Missing):  # a part of a page that is always there
+        return _section("unavailable", Failed(outcome.upstream, Reason.BAD_RESPONSE))
     if isinstance(outcome, Ok) and outcome.stale_because:
         return _section("stale", outcome.stale_because, int(outcome.age_s))
     return {"status": "ok", "reason": None, "age": None, "retry_after": None}

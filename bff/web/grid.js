@@ -168,7 +168,9 @@ export function filmGrid({ what, section, first, batches, signal, ask, onBatch, 
   }
   if (batches.length) {
     batches.forEach((batch) => add(batch));
-    onBatch(/** @type {Batch} */ (batches.at(-1)), true);
+    const latest = /** @type {Batch} */ (batches.at(-1));
+    // Once the list stands in the page, so that there is something to scroll.
+    queueMicrotask(() => signal.aborted || onBatch(latest, true));
   } else {
     list.append(...skeletons(12));
     background(more());

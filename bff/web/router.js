@@ -7,6 +7,7 @@ import { T } from "./texts.js";
 /** @typedef {{path: RegExp, name: string, show: (view: View) => void}} Route */
 
 const MOST_KEPT = 30;
+const SCROLL_RESTS_MS = 150;
 
 /** @type {Route[]} */
 let routes = [];
@@ -34,8 +35,17 @@ export function start(table) {
   history.scrollRestoration = "manual";
   document.addEventListener("click", followLink);
   addEventListener("popstate", () => show("back"));
-  addEventListener("scroll", () => settled && scrolled.set(key, scrollY), { passive: true });
-  addEventListener("pagehide", keep);
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let resting;
+  addEventListener(
+    "scroll",
+    () => {
+      // What is written while the page is being left is lost, so it is written before.
+      clearTimeout(resting);
+      resting = setTimeout(keep, SCROLL_RESTS_MS);
+    },
+    { passive: true },
+  );
   show("load");
 }
 
@@ -60,6 +70,7 @@ export function go(address, { replace = false } = {}) {
 
 /** Writes down in the browser's history which entry this is and where it is scrolled to. */
 function keep() {
+  if (settled) scrolled.set(key, scrollY);
   history.replaceState({ key, y: scrolled.get(key) ?? 0 }, "");
 }
 
@@ -101,6 +112,7 @@ function show(how) {
   if (!route) return;
   const state = history.state ?? {};
   const earlier = key;
+  if (how === "back" && settled) scrolled.set(earlier, scrollY);
   // The first entry gets its key in writing when it is left: that is slow, and nobody waits then.
   key = state.key ?? (how === "load" ? newKey() : earlier);
   if (how === "load" && typeof state.y === "number") scrolled.set(key, state.y);

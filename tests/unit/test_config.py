@@ -48,8 +48,8 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     assert (settings.port, settings.debug) == (8000, False)
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
     assert settings.cors_origins == ("http://localhost:3000", "http://localhost:8080")
-    assert settings.tmdb == config.UpstreamSettings("http://127.0.0.1:3002/3", 1.5, 16)
-    assert settings.users == config.UpstreamSettings("http://127.0.0.1:3001", 1.5, 16)
+    assert settings.tmdb == config.UpstreamSettings("http://127.0.0.1:3002/3", 1.5, 48)
+    assert settings.users == config.UpstreamSettings("http://127.0.0.1:3001", 1.5, 48)
     assert settings.breaker == config.BreakerSettings(enabled=True, threshold=5, timeout_s=60)
     cache = settings.cache
     assert (cache.enabled, cache.ttl_s, cache.grace_s, cache.stale_s) == (True, 300, 600, 86_400)
@@ -57,7 +57,7 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     assert (settings.rate_limit_enabled, settings.rate_limit_per_minute) == (True, 300)
     assert (settings.auth.required, settings.auth.algorithm) == (False, "HS256")
     assert (settings.page_deadline_s, settings.server) == (2.0, "gunicorn")
-    assert (settings.threads, settings.pool_threads, settings.trusted_proxy_hops) == (16, 32, 0)
+    assert (settings.threads, settings.pool_threads, settings.trusted_proxy_hops) == (16, 96, 0)
     assert 2 <= settings.workers <= 8
 
 
@@ -139,8 +139,8 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("PAGE_DEADLINE_MS", "500", lambda it: it.tmdb.timeout_s, 0.5),
     ("SERVER", "granian", lambda it: it.server, "granian"),
     ("WEB_CONCURRENCY", "1", lambda it: it.workers, 1),
-    ("THREADS", "64", lambda it: (it.threads, it.pool_threads, it.tmdb.slots), (64, 128, 64)),
-    ("THREADS", "1", lambda it: it.pool_threads, 32),
+    ("THREADS", "64", lambda it: (it.threads, it.pool_threads, it.tmdb.slots), (64, 384, 192)),
+    ("THREADS", "1", lambda it: it.pool_threads, 16),
     ("POOL_THREADS", "8", lambda it: (it.pool_threads, it.users.slots), (8, 4)),
     ("TRUSTED_PROXY_HOPS", "2", lambda it: it.trusted_proxy_hops, 2),
 ]
@@ -200,7 +200,7 @@ BAD: list[tuple[Kind, str, str]] = [
     (Config, "SERVER", "uvicorn"),
     *((Config, "WEB_CONCURRENCY", value) for value in ("0", "257", "auto")),
     *((Config, "THREADS", value) for value in ("0", "513")),
-    *((Config, "POOL_THREADS", value) for value in ("3", "1025")),
+    *((Config, "POOL_THREADS", value) for value in ("3", "4097")),
     *((Config, "TRUSTED_PROXY_HOPS", value) for value in ("-1", "11")),
     (UserServiceConfig, "USER_SERVICE_PORT", "x"),
     (UserServiceConfig, "USER_SERVICE_TOKEN", "a b"),
@@ -251,7 +251,7 @@ def test_config_when_several_settings_are_wrong_then_all_are_named_at_once() -> 
         ({"PAGE_DEADLINE_MS": "500", "TMDB_TIMEOUT_MS": "501"}, "TMDB_TIMEOUT_MS"),
         ({"USER_SERVICE_TIMEOUT_MS": "2001"}, "USER_SERVICE_TIMEOUT_MS"),
         ({"POOL_THREADS": "8", "TMDB_CONCURRENT_CALLS": "5"}, "POOL_THREADS"),
-        ({"USER_SERVICE_CONCURRENT_CALLS": "17"}, "POOL_THREADS"),
+        ({"USER_SERVICE_CONCURRENT_CALLS": "49"}, "POOL_THREADS"),
         ({"CACHE_TTL": "700", "CACHE_GRACE": "699"}, "CACHE_GRACE"),
         ({"CACHE_STALE_IF_ERROR": "599"}, "CACHE_STALE_IF_ERROR"),
         ({"AUTH_ENABLED": "true"}, "JWT_SECRET"),

@@ -119,6 +119,8 @@ def says(told: Json, outcome: Outcome[Any]) -> bool:
     expected: Json = {"status": "ok", "reason": None, "age": None, "retry_after": None}
     if isinstance(outcome, Failed):
         expected |= {"status": "unavailable", "reason": outcome.reason.value, "retry_after": 3}
+    elif isinstance(outcome, Missing):
+        expected |= {"status": "unavailable", "reason": "bad_response"}
     elif isinstance(outcome, Ok) and outcome.stale_because:
         expected |= {"status": "stale", "reason": "timeout", "age": 400}
     return told == expected

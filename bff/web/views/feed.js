@@ -60,7 +60,6 @@ export function feed(view) {
   });
   view.onRefresh(grid.refresh);
   view.main.append(grid.element);
-  if (batches.length) view.ready();
 }
 
 /** @param {string} text */
