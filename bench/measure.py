@@ -47,7 +47,7 @@ def load(
     requests: Sequence[str],
     file: Path,
     *,
-    seconds: float,
+    seconds: int,
     connections: int,
     pace: float = 0,
     headers: Sequence[str] = (),
@@ -57,7 +57,7 @@ def load(
     `pace`: requests a second of each connection at most.
     """
     file.write_text("\n".join(requests) + "\n")
-    command = [need_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "5s"]
+    command = [need_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
     command += [part for header in headers for part in ("-H", header)]
     command += ["-s", str(SCRIPT), base, "--", str(file), f"{pace:g}"]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
