@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config import Config, ConfigError
+from gunicorn_worker import handover
 
 try:
     settings = Config.from_env()
@@ -85,6 +86,11 @@ def empty(directory: Path) -> None:
     """Remove what prometheus_client wrote, and nothing else."""
     for file in directory.glob("*.db"):
         file.unlink(missing_ok=True)
+
+
+def on_reload(server: Any) -> None:
+    """Have the workers that are there serve until the new ones can."""
+    handover.begin(server.cfg.workers)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -4,6 +4,9 @@
   with an HTML page. A client of a JSON API gets a problem document (RFC 9457) like any other.
 - A malformed chunk in a body is the client's fault. gunicorn raises an error of its own inside
   the application, which would be a 500, and answers twice where nobody read the body.
+- On a reload (HUP) the master starts new workers and stops the old ones at once; until the new
+  ones have loaded the application, nobody would accept a connection. Here the old ones go on
+  until the new ones are ready.
 - A request that waited for a free thread has less of its page deadline left. gunicorn does not
   tell the application, so the arrival is put into the environ as `bff.arrived`.
 
@@ -15,6 +18,7 @@ application: `bff` must run under any WSGI server. Written against gunicorn 27.0
 from __future__ import annotations
 
 import json
+import mmap
 import re
 import socket
 import threading
@@ -63,6 +67,47 @@ _BUG = "The server met an error of its own."
 _PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 
 
+class Handover:
+    """What master and workers know of a reload: memory that they share over the fork.
+
+    The first byte is the number of the generation of workers (1 to 255, and again), the second
+    how many workers it has; then each worker that has loaded the application puts its generation
+    into a byte of its own. One byte is written at a time, so no lock is needed.
+    """
+
+    HEAD = 2
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self._shared[0] = 1
+
+    @property
+    def generation(self) -> int:
+        """The generation of workers that is starting or at work."""
+        return self._shared[0]
+
+    def begin(self, workers: int) -> None:
+        """Start a new generation of so many workers; for the master."""
+        new = self._shared[0] % 255 + 1
+        marks = self._shared[self.HEAD :]
+        self._shared[self.HEAD :] = marks.replace(bytes([new]), b"\0")  # of 255 reloads ago
+        self._shared[1] = min(workers, 255)
+        self._shared[0] = new
+
+    def ready(self, worker: int, generation: int) -> None:
+        """Say that a worker serves; `worker` is its number, counted by the master."""
+        slots = len(self._shared) - self.HEAD
+        self._shared[self.HEAD + worker % slots] = generation
+
+    def is_under_way(self, generation: int) -> bool:
+        """Whether a newer generation than this one is starting and is not complete yet."""
+        new = self.generation
+        return new != generation and self._shared[self.HEAD :].count(new) < self._shared[1]
+
+
+handover = Handover()
+
+
 class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A gthread worker that answers refused requests with problem documents.
 
@@ -75,6 +120,8 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._thread = threading.local()
+        self._generation = handover.generation
+        self._leave_by: float | None = None
 
     def load_wsgi(self) -> None:
         """Load the application and wrap it so that it learns when its request arrived."""
@@ -89,6 +136,22 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return app(environ, start_response)
 
         self.wsgi = timed
+        handover.ready(self.age, self._generation)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop (SIGTERM); at a reload, when the new workers are ready or when told again."""
+        if self._leave_by is None and handover.is_under_way(self._generation):
+            self._leave_by = time.monotonic() + self.cfg.graceful_timeout
+            return
+        super().handle_exit(sig, frame)
+
+    def is_parent_alive(self) -> bool:
+        """Look around, once in each turn of the main loop, which is at least once a second."""
+        if self._leave_by is not None and (
+            time.monotonic() > self._leave_by or not handover.is_under_way(self._generation)
+        ):
+            self.alive = False
+        return bool(super().is_parent_alive())
 
     def enqueue_req(self, conn: TConn) -> None:
         """Hand a connection to the thread pool: a new one, or one that became readable."""
