@@ -64,7 +64,8 @@ REFUSALS: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (errors.ParseException, HTTPStatus.BAD_REQUEST, "The request is malformed."),
 )
 _BUG = "The server met an error of its own."
-_PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
+# As bff/api/lifecycle.py has it: a token of RFC 9110, section 5.6.2.
+_PLAIN_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 
 
 class Handover:
