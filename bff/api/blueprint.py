@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -122,9 +122,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             def reading(**path: Any) -> Any:
                 return view(read(request.query_string), **path)
 
-            return self._describe_query(schema, reading)
+            return self._describe(schema, "query", reading)
 
         return decorate
+
+    def header(self, schema: type[Schema]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Document request headers; a view or the lifecycle reads them."""
+        return partial(self._describe, schema, "headers")
 
     def no_query(self, view: Callable[..., Any]) -> Callable[..., Any]:
         """Refuse any query."""
@@ -136,10 +140,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                 self.ARGUMENTS_PARSER.parse(reader, request, location="query")
             return view(*args, **path)
 
-        return self._describe_query(NoQuerySchema, refusing)
+        return self._describe(NoQuerySchema, "query", refusing)
 
-    def _describe_query(self, schema: type[Schema], view: Callable[..., Any]) -> Callable[..., Any]:
-        return _describing(super().arguments(schema, location="query"))(view)
+    def _describe(
+        self, schema: type[Schema], location: str, view: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        return _describing(super().arguments(schema, location=location))(view)
 
 
 def _describing(decorator: Callable[[Any], Any]) -> Callable[[View], View]:

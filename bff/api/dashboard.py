@@ -7,6 +7,7 @@ from flask import Response
 from bff.api.blueprint import UPSTREAM, Blueprint
 from bff.api.schemas import answers
 from bff.api.schemas.documents import Components
+from bff.api.schemas.headers import RevisionSchema
 from bff.api.schemas.queries import FilmQuerySchema, PageQuerySchema, SearchQuerySchema
 from bff.api.services import Services
 from bff.pages import complete, feed, movie, search
@@ -25,6 +26,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     @blp.route("/feed")
     @blp.doc(security=PERSONAL)
     @blp.query(PageQuerySchema)
+    @blp.header(RevisionSchema)
     @blp.response(200, components.ref(answers.FEED))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def feed_page(query: Query) -> Response:
@@ -35,6 +37,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     @blp.route("/movie/<tmdb_id:movie_id>/enriched")
     @blp.doc(security=PERSONAL)
     @blp.query(FilmQuerySchema)
+    @blp.header(RevisionSchema)
     @blp.response(200, components.ref(answers.ENRICHED))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
     def movie_page(query: Query, movie_id: int) -> Response:
@@ -45,6 +48,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     @blp.route("/complete")
     @blp.doc(security=PERSONAL)
     @blp.query(PageQuerySchema)
+    @blp.header(RevisionSchema)
     @blp.response(200, components.ref(answers.COMPLETE))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def complete_page(query: Query) -> Response:
@@ -60,6 +64,7 @@ def blueprint(services: Services, components: Components) -> Blueprint:
     @blp.route("/search/enriched")
     @blp.doc(security=PERSONAL)
     @blp.query(SearchQuerySchema)
+    @blp.header(RevisionSchema)
     @blp.response(200, components.ref(answers.SEARCH))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def search_page(query: Query) -> Response:

@@ -22,6 +22,7 @@ from bff.api.schemas.bodies import (
     WatchlistEntrySchema,
 )
 from bff.api.schemas.documents import Components
+from bff.api.schemas.headers import IdempotencySchema, RevisionSchema
 from bff.api.services import Services
 from bff.errors import NotFound
 from bff.pages.library import entry, find
@@ -30,6 +31,12 @@ from bff.shapes import Record
 Json = dict[str, Any]
 # By then every worker has heard of the write from the stream of changes.
 COOKIE_S = 10
+REVISION = {
+    "X-Library-Revision": {
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "Revision of the user's library after the write; hand it to reads.",
+    }
+}
 _KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 
 
@@ -94,6 +101,7 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
     @blp.route(f"/{kind.name}", endpoint=f"{kind.name}_list")
     @blp.doc(security=PERSONAL, summary=f"List the user's {kind.words}")
     @blp.no_query
+    @blp.header(RevisionSchema)
     @blp.response(200, components.ref(kind.collection))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
     def listed() -> Response:
@@ -103,6 +111,7 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", endpoint=f"{kind.name}_item")
     @blp.doc(security=PERSONAL, summary=f"Get a film of the user's {kind.words}")
     @blp.no_query
+    @blp.header(RevisionSchema)
     @blp.response(200, components.ref(kind.item))
     @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
     def item(movie_id: int) -> Response:
@@ -119,8 +128,9 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", methods=["PUT"], endpoint=f"{kind.name}_put")
     @blp.doc(security=PERSONAL, summary=f"Set or change a film of the user's {kind.words}")
     @blp.no_query
+    @blp.header(IdempotencySchema)
     @blp.arguments(kind.change)
-    @blp.response(200, components.ref(answers.MESSAGES[kind.item_key]))
+    @blp.response(200, components.ref(answers.MESSAGES[kind.item_key]), headers=REVISION)
     @blp.alt_response(201, schema=components.ref(answers.MESSAGES[kind.item_key]), success=True)
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def put(body: Json, movie_id: int) -> Response:
@@ -140,7 +150,8 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
     )
     @blp.doc(security=PERSONAL, summary=f"Remove a film from the user's {kind.words}")
     @blp.no_query
-    @blp.response(200, components.ref(answers.REMOVED[kind.item.name]))
+    @blp.header(IdempotencySchema)
+    @blp.response(200, components.ref(answers.REMOVED[kind.item.name]), headers=REVISION)
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *UPSTREAM)
     def remove(movie_id: int) -> Response:
         written = one(users.remove(kind.name, who(), movie_id, _key())).value
@@ -157,11 +168,15 @@ def _add_new(
     @blp.route(f"/{kind.name}", methods=["POST"], endpoint=f"{kind.name}_post")
     @blp.doc(security=PERSONAL, summary=f"Add a film to the user's {kind.words}")
     @blp.no_query
+    @blp.header(IdempotencySchema)
     @blp.arguments(new)
     @blp.response(
         201,
         components.ref(answers.MESSAGES[kind.item_key]),
-        headers={"Location": {"schema": {"type": "string"}, "description": "The new entry."}},
+        headers={
+            "Location": {"schema": {"type": "string"}, "description": "The new entry."},
+            **REVISION,
+        },
     )
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def add(body: Json) -> Response:
