@@ -1,0 +1,114 @@
+"""What has to agree across the files of the deployment: timeouts, commands, names."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+from honcho.environ import parse_procfile
+
+from config import Config
+from scripts.processes import ROOT
+
+SITE = (ROOT / "deploy" / "nginx" / "site.conf.template").read_text()
+UNITS = {path.name: path.read_text() for path in (ROOT / "deploy" / "systemd").iterdir()}
+PAGE = (ROOT / "docs" / "deployment.md").read_text()
+PROCESSES = parse_procfile((ROOT / "Procfile").read_text()).processes
+SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+
+
+def of_site(directive: str) -> list[int]:
+    """Return the seconds of a directive of nginx, wherever it stands."""
+    return [int(value) for value in re.findall(rf"\b{directive} (\d+)s;", SITE)]
+
+
+def served(path: str, **settings: str) -> dict[str, object]:
+    """Return what a configuration file of gunicorn sets."""
+    with mock.patch.dict(os.environ, {"ENV_FILE": os.devnull} | settings):
+        return runpy.run_path(str(ROOT / path))
+
+
+@pytest.mark.parametrize("deadline_ms", ["50", "2000", "20000"])
+def test_timeouts_when_compared_across_files_then_each_is_shorter_than_the_next(
+    deadline_ms: str,
+) -> None:
+    """Socket <= page deadline < graceful timeout < kill (30 s) < nginx's wait for an answer."""
+    settings = {"PAGE_DEADLINE_MS": deadline_ms, "TRUSTED_PROXY_HOPS": "1"}
+    with mock.patch.dict(os.environ, {"ENV_FILE": os.devnull} | settings):
+        config = Config.from_env()
+    bff = served("gunicorn.conf.py", **settings)
+    users = served("user_stub/gunicorn_conf.py")
+    kills = [int(re.search(r"TimeoutStopSec=(\d+)\n", unit)[1]) for unit in UNITS.values()]  # type: ignore[index]
+    kills += [int(SERVICES[name]["stop_grace_period"].rstrip("s")) for name in ("bff", "users")]
+    (connect,) = of_site("proxy_connect_timeout")
+
+    assert max(config.tmdb.timeout_s, config.users.timeout_s) <= config.page_deadline_s
+    assert config.page_deadline_s < float(str(bff["graceful_timeout"])) < 30
+    assert float(str(users["graceful_timeout"])) < 30
+    assert set(kills) == {30}
+    assert connect < 30 < min(of_site("proxy_read_timeout"))
+
+
+def test_idle_connections_when_compared_then_nginx_closes_before_gunicorn() -> None:
+    """The side that sends requests closes, so that none meets a connection that is ending."""
+    bff = served("gunicorn.conf.py", TRUSTED_PROXY_HOPS="1")
+    kept = re.findall(r"upstream \w+ \{[^}]*keepalive_timeout (\d+)s;", SITE)
+
+    assert [int(seconds) < int(str(bff["keepalive"])) for seconds in kept] == [True]
+
+
+def test_limits_when_compared_then_nginx_refuses_what_the_bff_would() -> None:
+    """A body that passes nginx is one that the BFF takes, and a header that gunicorn takes."""
+    from bff import MOST_BODY_BYTES
+
+    assert f"client_max_body_size {MOST_BODY_BYTES // 1024}k;" in SITE
+    assert "large_client_header_buffers 4 8k;" in SITE
+    assert served("gunicorn.conf.py")["limit_request_field_size"] == 8190
+
+
+def test_units_when_compared_then_they_run_the_commands_of_the_procfile() -> None:
+    """systemd and platforms start the same processes."""
+    started = set()
+    for unit in UNITS.values():
+        for command in re.findall(r"^ExecStart(?:Pre)?=(.*)$", unit, re.MULTILINE):
+            started.add(command.replace("/opt/movie-dashboard/.venv/bin/", ""))
+
+    assert started == set(PROCESSES.values())
+    assert all("ExecReload=/bin/kill -s HUP $MAINPID" in unit for unit in UNITS.values())
+
+
+def test_services_when_compared_then_they_run_the_commands_of_the_procfile() -> None:
+    """Containers and platforms start the same processes."""
+    commands = {name: " ".join(SERVICES[name]["command"]) for name in ("bff", "users", "migrate")}
+
+    assert commands["bff"] == PROCESSES["web"]
+    assert commands["users"] == PROCESSES["users"]
+    assert commands["migrate"] == PROCESSES["release"]
+
+
+def test_page_when_it_names_a_metric_then_the_bff_has_it() -> None:
+    """What the page says to alert on exists."""
+    named = set(re.findall(r"`(bff_\w+)`", PAGE))
+    text = (Path(ROOT) / "bff" / "metrics.py").read_text()
+    known = set(re.findall(r'"(bff_\w+)"', text))
+
+    assert named
+    assert {name.removesuffix("_total") for name in named} <= known
+
+
+def test_page_when_it_says_the_chain_then_the_numbers_are_those_of_the_files() -> None:
+    """The table of timeouts is true."""
+    bff = served("gunicorn.conf.py", TRUSTED_PROXY_HOPS="1")
+    longest = served("gunicorn.conf.py", PAGE_DEADLINE_MS="20000")
+    rows = dict(re.findall(r"^\| ([^|]+?) \| ([\d.]+ s) \|", PAGE, re.MULTILINE))
+
+    assert rows["graceful timeout of gunicorn"] == f"{bff['graceful_timeout']} s"
+    assert f"| {bff['graceful_timeout']} s | {longest['graceful_timeout']} s |" in PAGE
+    assert rows["idle connection to the BFF, in gunicorn"] == f"{bff['keepalive']} s"
+    assert rows["wait of nginx for an answer"] == f"{of_site('proxy_read_timeout')[0]} s"
+    assert rows["page deadline"] == "2 s"
