@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from user_stub.models import Base
+from user_stub import migrations
 
 POOL_TIMEOUT_S = 5
-# Any fixed number: the advisory lock that creating the schema takes on PostgreSQL.
+# Any fixed number: the advisory lock that changing the schema takes on PostgreSQL.
 SCHEMA_LOCK = 5_501_551_368_027_205
 
 
@@ -133,11 +133,18 @@ class Database:
         finally:
             self._writer.release()
 
-    def create_schema(self, session: Session) -> None:
-        """Create the tables that are missing; safe where several workers start together."""
+    def lock_schema(self, session: Session) -> None:
+        """Let nobody else change the schema until the transaction ends.
+
+        On SQLite, who writes is alone anyway.
+        """
         if not self.is_sqlite:
             session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
-        Base.metadata.create_all(session.connection())
+
+    def upgrade_schema(self, session: Session) -> None:
+        """Bring the schema up to date; safe where several workers start together."""
+        self.lock_schema(session)
+        migrations.upgrade(session.connection())
 
     def ping(self) -> None:
         """Ask the database for an answer; raise what the driver raises without one."""

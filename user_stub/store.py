@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from user_stub import changes, reads
 from user_stub.database import Database, DatabaseBusy
-from user_stub.events import Hub, Stream
+from user_stub.events import LIFETIME_S, Hub, Stream
 from user_stub.lists import Lists
 from user_stub.models import IdempotencyRecord, Library
 from user_stub.sample import DEMO_USER
@@ -77,9 +77,11 @@ class Store:
     stays locked; nothing is changed then.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float) -> None:
+    def __init__(
+        self, url: str, *, busy_timeout_s: float, stream_lifetime_s: float = LIFETIME_S
+    ) -> None:
         self._database = Database(url, busy_timeout_s)
-        self.hub = Hub(self._database)
+        self.hub = Hub(self._database, lifetime_s=stream_lifetime_s)
         self._prepared = False
         self._lock = threading.Lock()
         self._in_flight: set[tuple[str, str]] = set()
@@ -88,7 +90,7 @@ class Store:
         self._prune_from = _now() + PRUNE_EVERY
 
     def try_prepare(self) -> None:
-        """Create the schema and the sample; where the database is away, leave it for later."""
+        """Bring the schema up to date and make the sample, later where the database is away."""
         try:
             self._prepare()
         except (SQLAlchemyError, DatabaseBusy, OSError) as error:
@@ -98,7 +100,7 @@ class Store:
         if self._prepared:
             return
         with self._database.writing() as session:
-            self._database.create_schema(session)
+            self._database.upgrade_schema(session)
             # No user has ever had a row: the database is new. A cleared one still has rows.
             if session.scalars(select(Library.user_id).limit(1)).first() is None:
                 revision = self._locked_revision(session, DEMO_USER)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,6 +22,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from config import UserServiceConfig
+from tests.user_stub.postgresql import Server, programs
 from user_stub import create_app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +85,28 @@ def app(shared_app: tuple[Flask, Path]) -> Flask:
 def client(app: Flask) -> FlaskClient:
     """A client of the service."""
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A running server; the tests are skipped where PostgreSQL is not installed."""
+    where = programs()
+    if where is None:
+        pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="user-service-pg-"))
+    try:
+        running = Server(where, folder)
+        running.start()
+        yield running
+        running.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Server) -> str:
+    """The address of a new PostgreSQL database."""
+    return postgresql.new_database()
 
 
 class Service:

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 MakeApp = Callable[..., Flask]
 TOKEN = "correct-horse-battery"
 OPERATIONS = [
+    ("GET", "/events"),
     ("GET", "/library"),
     ("GET", "/favorites"),
     ("POST", "/favorites"),

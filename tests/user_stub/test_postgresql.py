@@ -2,105 +2,25 @@
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import psycopg
 import pytest
 from flask import Flask
 
+from tests.user_stub.postgresql import Server
 from user_stub.store import Store
 
 pytestmark = pytest.mark.e2e
 MakeApp = Callable[..., Flask]
-ACCOUNT = "postgres"
-
-
-class Server:
-    """A PostgreSQL server in a folder of its own."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
-        self._folder = folder
-        # The server refuses to run as root; the Debian package brings an account for it.
-        self._user = {"user": ACCOUNT} if os.geteuid() == 0 else {}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        if self._user:
-            shutil.chown(folder, ACCOUNT)
-        command = [programs / "initdb", "-D", folder / "data", "-U", ACCOUNT]
-        command += ["-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(command, check=True, capture_output=True, cwd=folder, **self._user)
-
-    def start(self) -> None:
-        """Start and wait until the server lets clients in."""
-        command = [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
-        command += ["-k", self._folder, "-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self._folder, **self._user
-            )
-        until = time.monotonic() + 20
-        while True:
-            try:
-                psycopg.connect(self.address("postgres")).close()
-            except psycopg.OperationalError:
-                assert time.monotonic() < until, (self._folder / "log").read_text()
-                time.sleep(0.05)
-            else:
-                return
-
-    def stop(self) -> None:
-        """Break off all connections and end."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(20)
-
-    def address(self, database: str) -> str:
-        """Return the address of a database for psycopg."""
-        return f"postgresql://{ACCOUNT}@127.0.0.1:{self.port}/{database}"
-
-
-def programs() -> Path | None:
-    """Return the folder of the server's programs; Debian keeps it out of the PATH."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    found += [path for path in [shutil.which("initdb")] if path]
-    return Path(found[0]).parent if found else None
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A running server; the tests are skipped where PostgreSQL is not installed."""
-    where = programs()
-    if where is None:
-        pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="user-service-pg-"))
-    try:
-        running = Server(where, folder)
-        running.start()
-        yield running
-        running.stop()
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
-def database_url(server: Server, request: pytest.FixtureRequest) -> str:
+def database_url(postgresql_url: str) -> str:
     """The address of a new database."""
-    name = f"t{abs(hash(request.node.name))}"
-    with closing(psycopg.connect(server.address("postgres"), autocommit=True)) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return server.address(name).replace("postgresql:", "postgresql+psycopg:")
+    return postgresql_url
 
 
 def in_parallel(count: int, call: Callable[[int], object]) -> list[object]:
@@ -238,15 +158,15 @@ def test_write_behind_a_long_transaction_is_503(make_app: MakeApp, database_url:
 
 
 def test_database_that_goes_and_comes_back_is_503_then_200(
-    make_app: MakeApp, server: Server
+    make_app: MakeApp, postgresql: Server
 ) -> None:
     """Answer 503 while the server is away and recover without a restart, with all data."""
     client = make_app().test_client()
     client.post("/favorites", json={"movie_id": 1})
 
-    server.stop()
+    postgresql.stop()
     away = [client.get(path) for path in ("/favorites", "/health")]
-    server.start()
+    postgresql.start()
     back = client.get("/favorites")
 
     assert [answer.status_code for answer in away] == [503, 503]
