@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -93,6 +94,8 @@ def main() -> None:
         settings = Config.from_env()
     except ConfigError as error:
         sys.exit(str(error))
+    # A worker that is loading has its parent's handlers, which would swallow the order to stop.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     with metrics_directory(settings.port):
         server(settings, options.target, options.address).serve(target_loader=load)
 
