@@ -202,6 +202,18 @@ def test_token_when_it_names_another_algorithm_then_it_is_refused(
     refused(client, signed.rpartition(".")[0] + ".")
 
 
+@pytest.mark.parametrize(("accepted", "used"), [("HS256", "HS512"), ("HS512", "HS256")])
+def test_token_when_our_key_signed_it_by_another_algorithm_then_it_is_refused(
+    make_client: MakeClient, accepted: str, used: str
+) -> None:
+    """A good signature by an algorithm that is not the configured one does not count."""
+    key = JWT_SECRET * 2
+    client = make_client(JWT_SECRET=key, JWT_ALGORITHM=accepted)
+
+    refused(client, token(key=key, algorithm=used))
+    assert client.get(FAVORITES, headers=bearer(token(key=key, algorithm=accepted))).data
+
+
 def test_token_when_the_key_is_another_then_it_is_refused(client: ContractClient) -> None:
     """Nobody else can sign."""
     refused(client, token(key="x" * 40))

@@ -53,7 +53,11 @@ SCALARS = st.one_of(
     st.sampled_from(["", "1999-10-15", "2026-11-24T17:30:00Z", "movie", "tv", "person"]),
 )
 ANYTHING = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
 )
 
 
