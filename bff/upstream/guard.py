@@ -16,10 +16,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any, TypeVar
 
 import requests
-from urllib3.exceptions import IncompleteRead, ReadTimeoutError
+from urllib3.exceptions import ReadTimeoutError
 
 from bff import context, metrics
 from bff.context import Timing
@@ -287,8 +288,8 @@ class Guard:
         parts = (cause, *cause.args) if isinstance(cause, Exception) else ()
         if any(isinstance(part, (ReadTimeoutError, TimeoutError)) for part in parts):
             return self._late(timeout_s)
-        if any(isinstance(part, IncompleteRead) for part in parts):
-            return BadResponse(self.policy.name, "ends too early")
+        if any(isinstance(p, HTTPException) and not isinstance(p, OSError) for p in parts):
+            return BadResponse(self.policy.name, "ends too early, or is no HTTP")
         return Unreachable(self.policy.name)
 
     def _late(self, timeout_s: float) -> UpstreamTimeout:
