@@ -1,5 +1,6 @@
 """A TMDB that keeps its limit to the letter: the stub behind a sliding second of 40 calls.
 
+`STRICT_PER_SECOND` sets another limit, as if somebody else used up the rest of the allowance.
 `GET /__strict` tells what it saw: calls, answers with 429, calls that came inside of a
 Retry-After, and the most calls in any second. One process, many threads.
 """
@@ -7,16 +8,15 @@ Retry-After, and the most calls in any second. One process, many threads.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tmdb_stub.wsgi import app as stub
-
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 PER_SECOND = 40
 RETRY_AFTER_S = 1
@@ -25,9 +25,10 @@ ON_ITS_WAY_S = 0.05
 
 
 class Strict:
-    """Counts calls, and answers 429 with Retry-After above the limit. Thread-safe."""
+    """Counts calls to `app`, and answers 429 with Retry-After above the limit. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: WSGIApplication, per_second: int = PER_SECOND) -> None:
+        self._app, self._per_second = app, per_second
         self._lock = threading.Lock()
         self._second: deque[float] = deque()
         self._told_at = float("-inf")
@@ -40,7 +41,7 @@ class Strict:
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self.seen).encode()]
         if path == "/health" or path.startswith("/__") or self._allowed():
-            return stub(environ, start_response)
+            return self._app(environ, start_response)
         headers = [("Content-Type", "application/json"), ("Retry-After", str(RETRY_AFTER_S))]
         start_response("429 Too Many Requests", headers)
         return [b'{"status_code":25,"status_message":"Your request count is over the limit."}']
@@ -56,11 +57,15 @@ class Strict:
                 self._second.popleft()
             self._second.append(now)
             seen["most_in_a_second"] = max(seen["most_in_a_second"], len(self._second))
-            if len(self._second) <= PER_SECOND:
+            if len(self._second) <= self._per_second:
                 return True
             seen["refused"] += 1
             self._told_at = now
             return False
 
 
-app = Strict()
+def create_app() -> Strict:
+    """Return the stub behind the limit; gunicorn calls it."""
+    from tmdb_stub.wsgi import app
+
+    return Strict(app, int(os.environ.get("STRICT_PER_SECOND", PER_SECOND)))

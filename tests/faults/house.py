@@ -119,6 +119,7 @@ class House:
         assert self.parts.tmdb.cache is not None
         self.cache = self.parts.tmdb.cache
         self.cache._clock = self.clock
+        self._policies = {name: guard.policy for name, guard in self.parts.guards.items()}
         self.refusing: dict[str, _Refusing] = {}
         for name, guard in self.parts.guards.items():
             guard._session.get_adapter("http://").close()
@@ -147,7 +148,7 @@ class House:
         # The first calls build the stubs' answers, which takes longer than the BFF would wait.
         for page in PAGES:
             assert until(lambda page=page: self.get(page).response.status_code == 200, 20)
-            until(self._is_idle, 5)
+            until(self.is_idle, 5)
         for page in PAGES:
             assert until(lambda page=page: self._is_healthy(page), 20), page.name
             with self.cache._entries_lock:
@@ -194,13 +195,10 @@ class House:
         """Bring the state before a case about: old answers in the cache, and the fault."""
         self.renew()
         if case.cached:
-            self.clock.now = self._stored_at + age_s
-            with self.cache._entries_lock:
-                for key, entry in self._warm[case.page.name].items():
-                    self.cache._entries[key] = entry
+            self.warm(case.page, age_s)
         guard, call = self.parts.guards[case.call.upstream], case.call
         if case.fault.is_slow:
-            self._give(guard, SHORT_TIMEOUT_S)
+            self.give(call.upstream, SHORT_TIMEOUT_S)
         if case.fault.name == "refused":
             self.refusing[call.upstream].path = call.path
         elif case.fault.name == "open":
@@ -217,12 +215,13 @@ class House:
         for guard in self.parts.guards.values():
             if guard.bulkhead.in_flight >= guard.bulkhead.slots:
                 guard.bulkhead.in_flight = 0  # filled by hand
-        assert until(self._is_idle, 5, 0.002), "a call did not give its slot back"
+        assert until(self.is_idle, 5, 0.002), "a call did not give its slot back"
         for name, guard in self.parts.guards.items():
-            self._give(guard, TIMEOUT_S)
+            guard.policy = self._policies[name]
             guard._breakers.clear()
             guard._budget = RetryBudget()
             self.refusing[name].path = ""
+        self.cache._call_s = TIMEOUT_S
         governor = self.parts.guards["tmdb"]._governor
         assert governor is not None
         turns: Any = governor._turns
@@ -235,13 +234,34 @@ class House:
             self.cache._entries.clear()
         self.clock.now = self._stored_at
 
-    def _give(self, guard: Guard, timeout_s: float) -> None:
-        """Set the time that a call has."""
+    def give(self, upstream: str, timeout_s: float) -> None:
+        """Set the time that a call of an upstream has, until `renew`."""
+        guard = self.parts.guards[upstream]
         guard.policy = replace(guard.policy, timeout_s=timeout_s)
-        if guard is self.parts.guards["tmdb"]:
+        if upstream == "tmdb":
             self.cache._call_s = timeout_s
 
-    def _is_idle(self) -> bool:
+    def circuits(self, open_s: float | None) -> None:
+        """Open circuits for `open_s` after 5 failures, or have none, until `renew`."""
+        for guard in self.parts.guards.values():
+            policy = guard.policy.breaker
+            assert policy is not None
+            breaker = None if open_s is None else replace(policy, failures=5, open_s=open_s)
+            guard.policy = replace(guard.policy, breaker=breaker)
+
+    def warm(self, page: Page, age_s: float) -> None:
+        """Put into the cache what a healthy page left there `age_s` ago."""
+        self.clock.now = self._stored_at + age_s
+        with self.cache._entries_lock:
+            for key, entry in self._warm[page.name].items():
+                self.cache._entries[key] = entry
+
+    def pool_threads(self) -> int:
+        """Return how many threads the pool has."""
+        return len(self.parts.fan_out._pool._threads)
+
+    def is_idle(self) -> bool:
+        """Whether no call is out."""
         return not any(guard.bulkhead.in_flight for guard in self.parts.guards.values())
 
 

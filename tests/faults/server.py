@@ -52,7 +52,7 @@ class Upstream:
         self.calls: list[str] = []
         self._path, self._fault, self._ahead = "", "", 0
         self.healed = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.upstream = self  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -208,6 +208,13 @@ def _turned(document: dict[str, Any]) -> dict[str, Any]:
         key: {"a": 1} if isinstance(value, list | str) else "text"
         for key, value in document.items()
     }
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a caller that gave up may reset its connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):

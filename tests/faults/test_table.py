@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -25,16 +24,6 @@ EMPTY = {
         b'{"page":1,"results":[],"total_pages":0,"total_results":0}',
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The BFF over upstreams that can be made to fail."""
-    made = House(tmp_path_factory.mktemp("house"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.01)
-        yield made
-    made.close()
 
 
 @pytest.mark.parametrize("case", cases(cached=False), ids=str)
