@@ -1,6 +1,6 @@
 /** Asks the BFF. What goes wrong is a `Problem`; a request that was called off is an AbortError. */
 
-import { currentToken } from "./session.js";
+import { currentToken, userName } from "./session.js";
 
 /** @typedef {import("./types").Reason} Reason */
 
@@ -63,6 +63,7 @@ export function write(method, path, body) {
  * @returns {Promise<unknown>}
  */
 async function ask(method, path, body, headers, signal) {
+  const user = userName();
   for (;;) {
     const token = currentToken();
     const response = await send(method, path, body, { ...headers, ...bearer(token) }, signal);
@@ -71,7 +72,8 @@ async function ask(method, path, body, headers, signal) {
     const problem = new Problem(response.status, /** @type {object} */ (answer ?? {}));
     const again = response.status === 401 && (await askForToken(problem, token));
     signal?.throwIfAborted();
-    if (!again) throw problem;
+    // A read is for whoever asks now; a write is for the user who meant it.
+    if (!again || (method !== "GET" && userName() !== user)) throw problem;
   }
 }
 

@@ -37,7 +37,8 @@ export function filmGrid({ what, section, first, batches, signal, ask, onBatch, 
   const before = h("div", { class: "grid-before" });
   const list = h("ul", { class: "grid" });
   const end = h("div", { class: "grid-end" });
-  const element = h("div", { class: "grid-whole" }, top, before, list, end);
+  const heading = h("h2", { class: "visually-hidden" }, what);
+  const element = h("div", { class: "grid-whole" }, top, heading, before, list, end);
   /** @type {Set<number>} */
   const seen = new Set();
   /** Where each page begins. @type {{page: number, card: Element}[]} */

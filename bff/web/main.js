@@ -37,7 +37,8 @@ tellAboutWrites({
       action: { label: T.again, run: () => change(subject, list, mark) },
     }),
 });
-session.addEventListener("change", rebuild);
+session.addEventListener("identity", rebuild);
+session.addEventListener("change", refreshView);
 addEventListener("error", (event) => {
   // Not for what a browser says of itself, such as a resize that took two rounds.
   if (event.error) toast(T.broken, { failure: true });

@@ -64,7 +64,7 @@ tabs?.addEventListener("message", () => {
   marks.dispatchEvent(new Event("elsewhere"));
   background(refresh());
 });
-session.addEventListener("change", () => {
+session.addEventListener("identity", () => {
   generation += 1;
   lists = nothing();
   wanted.clear();

@@ -11,7 +11,7 @@ function read() {
   }
 }
 
-/** Changes of the identity are told here, as `change` events. */
+/** Tells of another token (`change`), and of another user (`identity`), which comes first. */
 export const session = new EventTarget();
 
 export function currentToken() {
@@ -23,6 +23,7 @@ export function currentToken() {
  * @param {string} value
  */
 export function setToken(value) {
+  const earlier = userName();
   token = value.trim();
   try {
     if (token) sessionStorage.setItem(KEY, token);
@@ -30,6 +31,7 @@ export function setToken(value) {
   } catch {
     // The token then lasts as long as the page.
   }
+  if (userName() !== earlier) session.dispatchEvent(new Event("identity"));
   session.dispatchEvent(new Event("change"));
 }
 

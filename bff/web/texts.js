@@ -19,7 +19,7 @@ const reasons = {
 
 export const T = {
   name: "Movie Dashboard",
-  title: (/** @type {string} */ page) => (page ? `${page} – Movie Dashboard` : "Movie Dashboard"),
+  title: (/** @type {string} */ page) => (page ? `${page} · Movie Dashboard` : "Movie Dashboard"),
   untitled: "Untitled film",
   loading: "Loading",
   months: [

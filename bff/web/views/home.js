@@ -29,7 +29,7 @@ const ROWS = /** @type {const} */ ([
 
 /** The last answer, so that the way back to this screen is instant. @type {Complete | null} */
 let last = null;
-session.addEventListener("change", () => {
+session.addEventListener("identity", () => {
   last = null;
 });
 

@@ -27,7 +27,7 @@ export function search(view) {
   const look = (url, batches) => {
     looking?.abort();
     const query = (url.searchParams.get("q") ?? "").trim();
-    view.title(query ? `${query} – ${T.search}` : T.search);
+    view.title(query ? `${query} · ${T.search}` : T.search);
     if (!query || query.length > LONGEST) {
       heading.textContent = T.search;
       place.replaceChildren(h("p", { class: "quiet" }, query ? T.tooLong : T.searchHint));

@@ -1,0 +1,119 @@
+"""How the page is served: headers, revalidation, and types that hold."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from pathlib import Path
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+from bff.api import web
+
+HERE = Path(__file__).parent
+
+
+def client(live: bool) -> FlaskClient:
+    """Return a client of an app that serves the page alone."""
+    app = flask.Flask(__name__, static_folder=None)
+    app.register_blueprint(web.blueprint(live, "http://127.0.0.1:3002/3", "http://127.0.0.1:3001"))
+    return app.test_client()
+
+
+@pytest.mark.parametrize("path", ["/", "/feed", "/search", "/library", "/movie/550", "/movie/x"])
+def test_view_opened_directly_is_the_page_with_a_strict_policy(path: str) -> None:
+    """Every view answers the same page, and no script but its own may run in it."""
+    answer = client(live=True).get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.status_code == 200
+    assert answer.content_type == "text/html; charset=utf-8"
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "img-src 'self' data: https://image.tmdb.org;" in policy
+    assert "connect-src 'self';" in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_policy_beside_the_stubs_lets_the_panel_reach_them() -> None:
+    """Only where there are stubs may the page talk to them."""
+    policy = client(live=False).get("/").headers["Content-Security-Policy"]
+    assert "connect-src 'self' http://127.0.0.1:3002 http://127.0.0.1:3001;" in policy
+    assert "img-src 'self' data: http://127.0.0.1:3002;" in policy
+
+
+def test_addresses_of_the_stubs_where_tmdb_is_live_are_not_told() -> None:
+    """A live installation gives no inner addresses away."""
+    assert client(live=True).get("/web/dev.json").json == {}
+    assert client(live=False).get("/web/dev.json").json == {
+        "tmdb": "http://127.0.0.1:3002",
+        "users": "http://127.0.0.1:3001",
+    }
+
+
+def test_asset_asked_for_again_is_304() -> None:
+    """A browser that has the file gets no body."""
+    one = client(live=True)
+    first = one.get("/web/main.js")
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = one.get("/web/main.js", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_asset_for_who_takes_gzip_is_compressed() -> None:
+    """The compressed form is the same file under another tag."""
+    one = client(live=True)
+    plain = one.get("/web/app.css")
+    packed = one.get("/web/app.css", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data) / 3
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    assert packed.headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web/none.js",
+        "/web/types.d.ts",
+        "/web/",
+        "/web/../web.py",
+        "/web/views",
+        "/web/%2e%2e/x.js",
+    ],
+)
+def test_asset_that_is_none_is_404(path: str) -> None:
+    """Nothing but the page's own files is served."""
+    assert client(live=True).get(path).status_code == 404
+
+
+def test_modules_are_all_preloaded() -> None:
+    """Each module stands in the page's head, so that none waits for another."""
+    page = (web.FILES / "index.html").read_text()
+    modules = {path.relative_to(web.FILES).as_posix() for path in web.FILES.rglob("*.js")}
+    assert modules == {
+        part.split('"')[0] for part in page.split('="/web/')[1:] if part.split('"')[0][-3:] == ".js"
+    }
+
+
+def test_no_module_writes_markup() -> None:
+    """Data becomes text nodes; nothing in the page parses markup or code."""
+    for path in web.FILES.rglob("*.js"):
+        text = path.read_text()
+        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert word not in text, path.name
+
+
+def test_modules_have_types_that_hold() -> None:
+    """`tsc --strict --checkJs` finds nothing."""
+    npx, compiler = shutil.which("npx"), HERE / "node_modules" / "typescript"
+    if npx is None or not compiler.is_dir():
+        pytest.skip("typescript is not installed (npm ci in tests/browser)")
+    done = subprocess.run(
+        [npx, "tsc", "-p", "tsconfig.json"], cwd=HERE, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
