@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ class RawServer:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
         self.requests: list[bytes] = []
         self.over = threading.Event()
+        self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -44,10 +46,12 @@ class RawServer:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
+        self._connections.append(connection)
         with connection:
             try:
                 if self._tls:
                     connection = self._tls.wrap_socket(connection, server_side=True)
+                    self._connections.append(connection)
                 self._script(connection, self)
             except OSError:  # the caller has gone
                 pass
@@ -77,6 +81,9 @@ class RawServer:
         self.over.set()
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 
