@@ -131,6 +131,9 @@ class Deployment:
         trace: TracebackType | None,
     ) -> None:
         self.nginx.__exit__(kind, error, trace)
+        for server in self.bffs:
+            if server.exit_code() is None:
+                server.send(signal.SIGTERM)  # both at once
         self.second.end(END_WITHIN_S)
         self.stack.end()
 

@@ -215,10 +215,11 @@ class Containers:
         return text
 
     def end(self) -> dict[str, int]:
-        """End everything in order, and return the exit codes."""
+        """End everything, and return the exit codes."""
         codes = {}
-        for name, process in reversed(self.processes.items()):
+        for process in reversed(self.processes.values()):
             process.send_signal(signal.SIGTERM)
+        for name, process in self.processes.items():
             codes[name] = process.wait(15)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -170,15 +170,15 @@ def test_kill_9_when_it_hits_one_of_two_instances_then_the_other_serves_at_once(
     """Only what the dead instance had in its hands may fail, and nothing does after a second."""
     load = Load(deployment.url, rate=HUP_RATE)
     try:
-        time.sleep(1)
+        time.sleep(0.6)
         killed_at_s = load.seconds()
         deployment.kill(deployment.second)
-        time.sleep(2.5)
+        time.sleep(2)
     finally:
         result = load.stop()
 
     late = [failure for failure in result.failures if float(failure.split()[0]) > killed_at_s + 1]
-    assert result.requests > 30
+    assert result.requests > 25
     assert late == []
     assert all(" 502 " in f"{failure} " for failure in result.failures), result.failures
     assert len(result.failures) <= 5, result.failures

@@ -92,7 +92,7 @@ def test_processes_when_a_platform_starts_them_then_web_obeys_port_and_concurren
             try:
                 urls = (f"http://127.0.0.1:{number}/health" for number in (port, users_port))
                 return all(http.get(url, timeout=5).ok for url in urls)
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
         try:
