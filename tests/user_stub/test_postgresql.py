@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import psycopg
@@ -11,6 +12,9 @@ import pytest
 from flask import Flask
 
 from tests.user_stub.postgresql import Server
+from tests.user_stub.stream import Message, changes_until, messages
+from user_stub import changes
+from user_stub.database import Database
 from user_stub.store import Store
 
 pytestmark = pytest.mark.e2e
@@ -173,3 +177,97 @@ def test_database_that_goes_and_comes_back_is_503_then_200(
     assert "127.0.0.1" not in away[0].text
     assert back.json is not None
     assert back.json["total"] == 4
+
+
+def open_stream(app: Flask, last: int) -> Iterator[Message]:
+    """Return the messages after a change; the stream ends with the app."""
+    headers = {"Last-Event-ID": str(last)}
+    answer = app.test_client().get("/events", headers=headers, buffered=False)
+    assert answer.status_code == 200
+    return messages(answer.iter_encoded())
+
+
+def test_stream_when_two_apps_write_then_every_revision_comes_once_in_order(
+    make_app: MakeApp,
+) -> None:
+    """Number the changes in the order of their commits, over all processes."""
+    apps = [make_app(), make_app()]
+    streams = [open_stream(app, 1) for app in apps]
+
+    def write(number: int) -> None:
+        client = apps[number % 2].test_client()
+        user = {"X-User-Id": f"user-{number % 4}"}
+        for movie_id in range(1, 16):
+            answer = client.put(f"/favorites/{number * 100 + movie_id}", json={}, headers=user)
+            assert answer.status_code == 201
+
+    in_parallel(8, write)
+    seen = [changes_until(stream, 121) for stream in streams]
+
+    assert seen[0] == seen[1]
+    assert [each.id for each in seen[0]] == list(range(2, 122))
+    for number in range(4):
+        found = [each for each in seen[0] if each.data["user"] == f"user-{number}"]
+        assert [each.data["revision"] for each in found] == list(range(1, 31))
+
+
+def test_change_when_another_is_not_committed_yet_then_it_waits_for_its_number(
+    make_app: MakeApp, database_url: str
+) -> None:
+    """Give no number while an earlier one is not visible, or a reader would pass it by."""
+    app = make_app()
+    stream = open_stream(app, 1)
+    database = Database(database_url, 5)
+    with database.writing() as session:
+        now = dt.datetime.now(dt.UTC)
+        changes.append(session.connection(), "slow", 1, now)
+        writer = threading.Thread(
+            target=app.test_client().put,
+            args=["/favorites/1"],
+            kwargs={"json": {}, "headers": {"X-User-Id": "fast"}},
+        )
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive()
+    writer.join(5)
+    database.close()
+
+    assert [each.data["user"] for each in changes_until(stream, 3)] == ["slow", "fast"]
+
+
+def test_stream_when_the_server_goes_and_comes_back_then_it_ends_and_resumes(
+    make_app: MakeApp, postgresql: Server
+) -> None:
+    """End the stream with the database, refuse new ones, and miss nothing afterwards."""
+    app = make_app()
+    client = app.test_client()
+    stream = open_stream(app, 1)
+
+    postgresql.stop()
+    rest = [message.event for message in stream]
+    refused = client.get("/events")
+    postgresql.start()
+    client.put("/favorites/1", json={})
+
+    assert set(rest) == {"beat"}
+    assert refused.status_code == 503
+    assert changes_until(open_stream(app, 1), 2)[0].data["revision"] == 2
+
+
+def test_lists_when_the_session_is_in_another_time_zone_then_times_are_utc(
+    make_app: MakeApp, postgresql: Server, database_url: str
+) -> None:
+    """Answer times in UTC wherever the server believes to be."""
+    name = database_url.rpartition("/")[2]
+    with closing(psycopg.connect(postgresql.address(name), autocommit=True)) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET timezone TO 'Asia/Tokyo'")
+    client = make_app().test_client()
+    client.put("/history/1", json={"progress": 1})
+
+    item = client.get("/history/1").json
+    library = client.get("/library").json
+
+    assert library is not None
+    assert library["history"] == [item]
+    assert item is not None
+    assert item["updated_date"].endswith("Z")
