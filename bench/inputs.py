@@ -106,9 +106,9 @@ class Inputs:
             for title, language in itertools.islice(self._titles, count)
         ]
 
-    def wide(self, count: int, films: int, users: int) -> list[str]:
-        """Return film pages over many films and users, in random order."""
-        numbers = random.Random(count)
+    def wide(self, count: int, films: int, users: int, number: int) -> list[str]:
+        """Return film pages over many films and users, in random order; `number` is the seed."""
+        numbers = random.Random(number)
         some = list(itertools.islice(self._tokens, users))
         known = [film for film, _ in self._films[:films]]
         return [
