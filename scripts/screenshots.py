@@ -63,7 +63,9 @@ SHOTS = (
     Shot("home-dark", "/", HOME, scheme="dark"),
     Shot("home-mobile", "/", HOME, viewport=(PHONE["width"], PHONE["height"]), scale=2),
     Shot("film", "/movie/13", ".film h1"),
-    Shot("feed-dark", "/feed", ".grid .card:not(.card-skeleton)", scheme="dark"),
+    Shot(
+        "feed-dark", "/feed", ".grid .card:not(.card-skeleton)", scheme="dark", viewport=(1080, 720)
+    ),
     Shot("search-empty", "/search?q=a+film+that+nobody+made", ".empty"),
     Shot("degraded", "/", ".notice", prepare=_lists_down, act=_open_panel),
     Shot("stale", "/", ".stale", prepare=_films_down),

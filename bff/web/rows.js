@@ -34,6 +34,8 @@ export function row(name, empty, all = "", title = T.sections[name] ?? name) {
     ),
     list,
   );
+  // Arrows only where there is something to scroll to.
+  new ResizeObserver(() => arrows.classList.toggle("is-idle", list.scrollWidth <= list.clientWidth)).observe(list);
   const below = h("div", { class: "films-below" });
 
   /**

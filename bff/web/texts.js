@@ -89,6 +89,7 @@ export const T = {
     `${plural(count, "film", "films")} for “${query}”`,
   foundNothing: (/** @type {string} */ query) => `No film found for “${query}”`,
   foundNothingHint: "Check the spelling, or try fewer words or the original title.",
+  browse: "Browse popular films",
   tooLong: "That is too long to search for. Use at most 200 characters.",
 
   noSuchFilm: "There is no such film",

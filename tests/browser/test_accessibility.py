@@ -97,13 +97,22 @@ def test_keyboard_alone_reaches_and_uses_the_page(stack: Stack, tab: Tab) -> Non
     assert page.evaluate("document.activeElement.id") == "query"
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 3840])
+@pytest.mark.parametrize("width", [320, 360, 768, 1000, 3840])
 def test_every_view_at_any_width_fits(make_tab: Callable[..., Tab], width: int) -> None:
     """Nothing sticks out sideways, from a small phone to 4K."""
     tab = make_tab(viewport={"width": width, "height": 900})
     for path, ready in VIEWS.items():
         page = tab.open(path, ready)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    overlaps = page.evaluate(
+        """() => {
+          const boxes = [...document.querySelector(".header-inner").children]
+            .map((one) => one.firstElementChild.getBoundingClientRect());
+          return boxes.some((a, i) => boxes.some((b, j) => i < j && a.left < b.right - 1
+            && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+        }"""
+    )
+    assert not overlaps
     if width == 3840:
         assert page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)") > 20
 

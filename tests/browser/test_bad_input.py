@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.browser.conftest import SETTINGS, Tab, heart
+from tests.browser.conftest import SETTINGS, Tab, eventually, heart
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -153,8 +153,14 @@ def test_mark_pressed_after_the_session_ended_is_saved_after_the_new_sign_in(
     page.get_by_role("textbox", name="Token").fill(token("bob"))
     dialog.get_by_role("button", name="Sign in").click()
     tab.until("(one) => document.querySelector(one)?.ariaPressed === 'true'", heart(680))
-    held = stack.http.get(f"{stack.users}/favorites", headers={"X-User-Id": "bob"}, timeout=5)
-    assert [item["movie_id"] for item in held.json()["favorites"]] == [680]
+
+    def held() -> list[int]:
+        answer = stack.http.get(f"{stack.users}/favorites", headers={"X-User-Id": "bob"}, timeout=5)
+        return [item["movie_id"] for item in answer.json()["favorites"]]
+
+    eventually(lambda: held() == [680])
+    page.reload()
+    tab.until("(one) => document.querySelector(one)?.ariaPressed === 'true'", heart(680))
 
 
 def test_sign_in_called_off_leaves_a_page_that_can_be_used(stack: Stack, tab: Tab) -> None:

@@ -62,7 +62,13 @@ export function search(view) {
         view.ready();
       },
       onEmpty: () =>
-        h("div", { class: "empty" }, icon("cloud"), h("p", {}, T.foundNothingHint)),
+        h(
+          "div",
+          { class: "empty" },
+          icon("search"),
+          h("p", {}, T.foundNothingHint),
+          h("a", { class: "button-quiet", href: "/feed" }, T.browse),
+        ),
     });
     // The earlier results stay until there are others, so that nothing flickers while typing.
     const show = () => place.replaceChildren(grid.element);
