@@ -344,7 +344,7 @@ class FileStore:
         """Return the answer of the key, however old."""
         return _unpacked(self._try(lambda: self._get(_name(key)), None))
 
-    def _get(self, name: str) -> bytes | None:
+    def _get(self, name: str) -> object:
         with self._opened().connection() as connection:
             row = connection.execute("SELECT value FROM answers WHERE key = ?", (name,)).fetchone()
             return row[0] if row else None
@@ -493,10 +493,10 @@ class FileStore:
         return table
 
 
-def _unpacked(packed: bytes | None) -> Stored | None:
+def _unpacked(packed: object) -> Stored | None:
     """Read an answer; what is none is as good as absent."""
     try:
-        return Stored.unpack(packed) if packed else None
+        return Stored.unpack(packed) if isinstance(packed, bytes) else None
     except ValueError:
         return None
 
