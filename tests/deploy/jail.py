@@ -23,7 +23,8 @@ mount -t tmpfs -o mode=0777 tmpfs "$JAIL/var"
 mount -t tmpfs -o mode=0777 tmpfs "$JAIL/tmp"
 mount -o remount,bind,ro /
 cd "$JAIL"
-exec setpriv --reuid "$JAIL_USER" --regid "$JAIL_USER" --clear-groups --no-new-privs \
+exec setpriv --pdeathsig TERM --no-new-privs \
+    --reuid "$JAIL_USER" --regid "$JAIL_USER" --clear-groups \
     --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search \
     --bounding-set=-all,+dac_read_search "$@"
 """

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from scripts.processes import ROOT, Server, until
+from scripts.processes import ROOT, Server, _end_with_parent, until
 from tests.e2e.stack import END_WITHIN_S, Stack, clean_environment, free_ports
 
 START = ROOT / "deploy" / "nginx" / "start.sh"
@@ -60,6 +60,7 @@ class Nginx:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
                 user=self._user.pw_uid if self._user else None,
                 group=self._user.pw_gid if self._user else None,
                 extra_groups=[] if self._user else None,

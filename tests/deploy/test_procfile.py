@@ -15,7 +15,7 @@ import pytest
 import requests
 from honcho.environ import parse_procfile
 
-from scripts.processes import ROOT, until
+from scripts.processes import ROOT, _end_with_parent, until
 from scripts.settings import defaults
 from tests.e2e.stack import clean_environment, free_ports
 
@@ -83,6 +83,7 @@ def test_processes_when_a_platform_starts_them_then_web_obeys_port_and_concurren
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
     text = (tmp_path / "log").read_text
     with requests.Session() as http:
