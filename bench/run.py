@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -143,6 +144,7 @@ class Bench:
         if row.slow_upstreams:
             stack.faults("tmdb", latency_ms=200)
             stack.faults("users", latency_ms=50)
+        self._settle()
         before = served.cpu_s()
         found = load(
             served.base,
@@ -164,9 +166,17 @@ class Bench:
         result.memory = served.memory()
         return found, used / found.requests * 1000
 
+    def _settle(self) -> None:
+        """Return when what wrk has left behind is done: no upstream is called any more."""
+        stack, seen = self.house.stack, None
+        while (now := (stack.calls("users"), stack.calls("tmdb"))) != seen:
+            seen = now
+            time.sleep(0.3)
+
     def _calls(self, served: Served, row: Row, headers: list[str]) -> float:
         """Return the upstream calls of a request; one after the other, so that all are counted."""
         stack = self.house.stack
+        self._settle()
         for upstream in ("users", "tmdb"):
             stack.forget_calls(upstream)
         sent = dict(header.split(": ") for header in headers)
