@@ -65,6 +65,14 @@ def _optional_http_url(value: str) -> None:
         _http_url(value)
 
 
+def _proxy_url(value: str) -> None:
+    if not value:
+        return
+    parts = _split(value)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
+        raise ValidationError("must be an http://[user:password@]host:port address of a proxy")
+
+
 def _redis_url(value: str) -> None:
     if value and _split(value).scheme not in ("redis", "rediss", "unix"):
         raise ValidationError("must be a redis://, rediss:// or unix:// address")
@@ -112,6 +120,10 @@ class _Reader:
     def texts(self, name: str, default: list[str], check: Any = None) -> tuple[str, ...]:
         values = self._read(self.env.list, name, default, check) or []
         return tuple(text.strip() for text in values)
+
+    def spelled(self, name: str) -> str:
+        """Return a variable that other programs read as well, in small letters or in capitals."""
+        return (os.environ.get(name.lower()) or self.text(name)).strip()
 
     def fault(self, text: str) -> None:
         """Add a fault that concerns several settings."""
@@ -201,6 +213,7 @@ class Config:
     tmdb_read_token: str = field(repr=False)
     tmdb_calls_per_second: int
     tmdb_connections: int
+    tmdb_proxy: str = field(repr=False)
     users: UpstreamSettings
     user_service_token: str = field(repr=False)
     user_service_events: bool
@@ -252,6 +265,7 @@ class Config:
             tmdb_read_token=token,
             tmdb_calls_per_second=read.integer("TMDB_CALLS_PER_SECOND", 40, 1, 10_000),
             tmdb_connections=read.integer("TMDB_CONNECTIONS", 20, 1, 1024),
+            tmdb_proxy=_tmdb_proxy(read, tmdb_url),
             users=_upstream(
                 read,
                 "USER_SERVICE",
@@ -287,6 +301,39 @@ class Config:
             )
         read.close()
         return config
+
+
+def _tmdb_proxy(read: _Reader, base_url: str) -> str:
+    """Return the proxy on the way to TMDB: TMDB_PROXY, or what all programs are told."""
+    try:
+        target = _split(base_url)
+    except ValidationError:
+        return ""  # a fault of TMDB_BASE_URL already
+    host = target.hostname or ""
+    own = read.text("TMDB_PROXY", check=_proxy_url)
+    general, without = read.spelled("HTTPS_PROXY"), read.spelled("NO_PROXY")
+    here = host in ("localhost", "::1") or host.startswith("127.")
+    if here or _goes_without(target.netloc, host, without):
+        return ""
+    if own or target.scheme != "https" or not general:
+        return own
+    proxy = general if "://" in general else f"http://{general}"
+    try:
+        _proxy_url(proxy)
+    except ValidationError as error:
+        read.fault(f"HTTPS_PROXY: {error}; TMDB_PROXY goes before it")
+    return proxy
+
+
+def _goes_without(netloc: str, host: str, names: str) -> bool:
+    """Whether NO_PROXY names a host: itself, with its port, a domain above it, or all (`*`)."""
+    asked = [name.strip().lower() for name in names.split(",") if name.strip()]
+    domains = [f".{name.lstrip('*.')}" for name in asked]
+    return (
+        "*" in asked
+        or netloc.lower() in asked
+        or any(f".{host}".endswith(domain) for domain in domains if domain != ".")
+    )
 
 
 def _upstream(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis
@@ -10,14 +12,16 @@ from flask import Flask
 from limits.storage import RedisStorage
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bff import logs
+from bff import cli, logs
 from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
 from bff.api.counts import SharedCounts
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
 from bff.fan_out import FanOut
+from bff.health import Checks
 from bff.tracing import Passing, Tracer
+from bff.upstream import doctor
 from bff.upstream.board import NoBoard, RedisBoard
 from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache, CachePolicy
@@ -25,6 +29,7 @@ from bff.upstream.changes import Changes
 from bff.upstream.governor import Ceiling, Governor, LocalTurns, RedisTurns, Turns
 from bff.upstream.guard import Guard, Policy
 from bff.upstream.libraries import Libraries
+from bff.upstream.ping import Ping
 from bff.upstream.store import FileStore, RedisStore, Store
 from bff.upstream.tmdb import Credential, TmdbClient
 from bff.upstream.users import UserClient
@@ -44,6 +49,7 @@ class Bff:
     def __init__(self, config: Config) -> None:
         self.fan_out = FanOut(config.pool_threads)
         self.redis = _redis(config)
+        self.ping = Ping(self.redis) if self.redis else None
         self.store = _store(config, self.redis)
         self.tracer = _tracer(config)
         board = RedisBoard(self.redis) if self.redis else NoBoard()
@@ -54,6 +60,7 @@ class Bff:
             Governor("tmdb", _turns(config, self.redis, self.store)),
             board,
             self.tracer,
+            config.tmdb_proxy,
         )
         users = Guard(
             _policy("users", config.users, config.breaker),
@@ -79,6 +86,16 @@ class Bff:
         settings = config.cache
         policy = CachePolicy(settings.grace_s, settings.stale_s, settings.entries)
         return Cache(policy, self.store, guard.start, guard.policy.timeout_s)
+
+    def health(self) -> Checks:
+        """Return what readiness tells of every part; asks no upstream."""
+        checks: Checks = {}
+        for guard in self.guards.values():
+            checks.update(guard.health())
+        for part in (self.fan_out, self.store, self.changes, self.ping):
+            if part is not None:
+                checks.update(part.health())
+        return checks
 
     def close(self) -> None:
         """End everything that outlives a request; idempotent."""
@@ -111,7 +128,7 @@ def create_app(config: Config) -> Flask:
         limits.Limit(
             config.rate_limit_per_minute,
             identity,
-            SharedCounts(config.cache.file.with_name("rate-limits.bin")),
+            _local_counts(config),
             _shared_counts(config),
         ).register(app)
     services = Services(
@@ -120,7 +137,7 @@ def create_app(config: Config) -> Flask:
         parts.users,
         identity,
         Encoder(),
-        parts.guards,
+        parts.health,
         config.tmdb_is_live,
     )
     api = docs.register(app, VERSION)
@@ -129,10 +146,37 @@ def create_app(config: Config) -> Flask:
         api.register_blueprint(blueprint)
     api.register_blueprint(users.blueprint(services, api.components))
     api.register_blueprint(health.blueprint(services, api.components, VERSION))
+    app.cli.add_command(cli.doctor(lambda: _examined(config, parts)))
     app.register_blueprint(
         web.blueprint(config.tmdb_is_live, config.tmdb.base_url, config.users.base_url)
     )
     return app
+
+
+def _examined(config: Config, parts: Bff) -> list[doctor.Finding]:
+    """Look at everything; the app's own parts end first, they would only talk meanwhile."""
+    parts.close()
+    credential = _credential(config)
+    return doctor.examine(
+        doctor.Subject(
+            port=config.port,
+            tmdb_url=config.tmdb.base_url,
+            tmdb_is_live=config.tmdb_is_live,
+            tmdb_headers=credential.headers(),
+            tmdb_query=credential.query(),
+            tmdb_proxy=config.tmdb_proxy,
+            users_url=config.users.base_url,
+            users_token=config.user_service_token,
+            users_events=config.user_service_events,
+            redis_url=config.redis_url,
+            cache_file=config.cache.file,
+            workers=config.workers,
+            threads=config.threads,
+            slots=config.tmdb.slots + config.users.slots,
+            secret_is_short=config.auth.secret_is_short,
+            algorithm=config.auth.algorithm,
+        )
+    )
 
 
 def _policy(name: str, upstream: UpstreamSettings, breaker: BreakerSettings) -> Policy:
@@ -171,6 +215,17 @@ def _redis(config: Config) -> redis.Redis | None:
     return redis.Redis.from_url(
         config.redis_url, socket_timeout=0.2, socket_connect_timeout=0.2, max_connections=64
     )
+
+
+def _local_counts(config: Config) -> SharedCounts:
+    """Return counts beside the cache; where nothing can be written there, this worker's own."""
+    try:
+        return SharedCounts(config.cache.file.with_name("rate-limits.bin"))
+    except OSError as error:
+        kind = type(error).__name__
+        logs.event(logging.getLogger(__name__), logging.WARNING, "limits.per_worker", fault=kind)
+    with tempfile.TemporaryDirectory() as folder:
+        return SharedCounts(Path(folder) / "rate-limits.bin")  # lives on without its name
 
 
 def _shared_counts(config: Config) -> RedisStorage | None:

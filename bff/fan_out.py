@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from bff import context, metrics
 from bff.errors import NotFound, UpstreamError, from_outcome
+from bff.health import Checks, check
 from bff.model import Call, Failed, Missing, Ok, Outcome, Outcomes, Plan
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class FanOut:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fan-out")
         metrics.POOL_THREADS.set(threads)
 
@@ -67,8 +69,18 @@ class FanOut:
         future.add_done_callback(lambda _: metrics.POOL_TASKS.dec())
         return future
 
+    def health(self) -> Checks:
+        """Return what readiness tells; a pool that is closed can do no work any more."""
+        if self._closed:
+            closing = check("closed", False, kind="system", output="the process is ending")
+            return {"pool:state": [{**closing, "status": "fail"}]}
+        waiting = self._pool._work_queue.qsize()  # noqa: SLF001 - it has no other way to tell
+        unit = f"tasks that wait for one of {self.threads} threads"
+        return {"pool:waiting": [check(waiting, waiting == 0, kind="system", unit=unit)]}
+
     def close(self) -> None:
         """End the pool: what is queued is dropped, what runs is left to its own timeout."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

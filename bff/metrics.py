@@ -26,16 +26,23 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
 UPSTREAM_CALLS = Counter(
-    "bff_upstream_calls", "Calls that went out, by outcome", ["upstream", "operation", "outcome"]
+    "bff_upstream_calls",
+    "Calls by outcome; `circuit_open` and `saturated` were turned away here",
+    ["upstream", "operation", "outcome"],
 )
 UPSTREAM_SECONDS = Histogram(
     "bff_upstream_seconds",
-    "Time of calls that went out",
+    "Time of calls, by upstream",
     ["upstream"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
-CACHE = Counter("bff_cache", "Look-ups in the cache of TMDB's answers", ["result"])
-SECTIONS = Counter("bff_sections", "Sections of pages by status", ["section", "status"])
+# `hit`: from memory. `shared`: another worker's answer. `joined`: waited for a call that was
+# out. `miss`: asked TMDB. `refresh`: asked anew behind an answer; it ends as `miss` or `shared`
+# as well. `stale`: an old answer in place of a failure.
+CACHE = Counter("bff_cache", "What became of look-ups in the cache of TMDB's answers", ["result"])
+SECTIONS = Counter(
+    "bff_sections", "Sections of the pages that were answered, by status", ["section", "status"]
+)
 
 
 CALLS_IN_FLIGHT = Gauge(
@@ -82,6 +89,12 @@ def requests_of(route: str, method: str, status: int) -> Counter:
 def seconds_of(route: str) -> Histogram:
     """Return the histogram of a route."""
     return REQUEST_SECONDS.labels(route)
+
+
+@lru_cache(256)
+def section_of(section: str, status: str) -> Counter:
+    """Return the counter of sections with these labels."""
+    return SECTIONS.labels(section, status)
 
 
 @lru_cache(16)

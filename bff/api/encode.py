@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from cachetools import LRUCache
 from flask import Response, request
+from prometheus_client import Counter
 
 from bff import context, metrics
 from bff.model import Ok, Outcome, Outcomes
@@ -27,11 +28,15 @@ _PRIVATE = [
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A page as bytes. `tag` is empty where the page is not fresh; `degraded` goes to a header."""
+    """A page as bytes. `tag` is empty where the page is not fresh; `degraded` goes to a header.
+
+    `counts`: the counters of its sections, which each answer moves on.
+    """
 
     body: bytes
     tag: str
     degraded: str = ""
+    counts: tuple[Counter, ...] = ()
 
 
 class Encoder:
@@ -56,6 +61,8 @@ class Encoder:
         `name` stands for everything that the page depends on beside its outcomes.
         """
         encoded = self._encoded(name, tuple(outcomes.values()), lambda: _encode_page(make()))
+        for count in encoded.counts:
+            count.inc()
         headers = list(_PRIVATE)
         if encoded.degraded:
             headers.append(("X-Degraded", encoded.degraded))
@@ -110,13 +117,12 @@ def written(body: Json, status: int = 200) -> Response:
 
 def _encode_page(body: Json) -> Encoded:
     sections = body.get("sections", {})
-    for name, part in sections.items():
-        metrics.SECTIONS.labels(name, part["status"]).inc()
     degraded = ", ".join(name for name, part in sections.items() if part["status"] != "ok")
     # A section with a reason is not all it could be: not to be taken as the last word.
     fresh = not any(part["reason"] for part in sections.values())
     encoded = _encode(body, fresh)
-    return Encoded(encoded.body, encoded.tag, degraded)
+    counts = tuple(metrics.section_of(name, part["status"]) for name, part in sections.items())
+    return Encoded(encoded.body, encoded.tag, degraded, counts)
 
 
 def _encode(body: Json, fresh: bool) -> Encoded:

@@ -16,6 +16,7 @@ from bff.api.schemas.documents import Components
 from bff.api.services import Services
 
 NAME = "movie-dashboard-bff"
+HEALTH_JSON = "application/health+json"
 NOTICE = (
     "This product uses the TMDB API but is not endorsed or certified by TMDB. "
     "Watch providers: data by JustWatch."
@@ -38,15 +39,30 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
 
     @blp.route("/health/ready")
     @blp.no_query
-    @blp.response(200, components.ref(answers.READINESS), content_type="application/health+json")
+    @blp.response(200, answers.READINESS, content_type=HEALTH_JSON)
+    @blp.alt_response(
+        503,
+        schema=answers.READINESS,
+        content_type=HEALTH_JSON,
+        description="The process is ending, and can do no more work",
+    )
     def ready() -> Response:
         """Tell whether the process can work; an upstream that is down is a warning"""
-        checks = {name: upstream.health() for name, upstream in services.upstreams.items()}
-        worst = "warn" if any(check["status"] != "pass" for check in checks.values()) else "pass"
-        body = {"status": worst, "version": version, "checks": checks}
+        checks = services.health()
+        said = {check["status"] for several in checks.values() for check in several}
+        worst = next(status for status in ("fail", "warn", "pass") if status in said)
+        body = {
+            "status": worst,
+            "version": version.partition(".")[0],
+            "releaseId": version,
+            "serviceId": NAME,
+            "description": "what this worker knows; asking it costs no upstream call",
+            "checks": checks,
+        }
         return Response(
             orjson.dumps(body),
-            content_type="application/health+json",
+            503 if worst == "fail" else 200,
+            content_type=HEALTH_JSON,
             headers={"Cache-Control": "no-store"},
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.fan_out import FanOut
+from bff.health import Checks
 from bff.model import Call
 from bff.ports import Json, Params, TmdbReads, UserReads
 from bff.reads import Read
@@ -47,13 +48,6 @@ class Users(UserReads, Protocol):
         """Plan to remove an item."""
 
 
-class Upstream(Protocol):
-    """What readiness tells about an upstream."""
-
-    def health(self) -> Json:
-        """Return its breaker states, calls in flight and last success."""
-
-
 @dataclass(frozen=True)
 class Services:
     """The parts of the house that the views use. Thread-safe, all of them."""
@@ -63,5 +57,5 @@ class Services:
     users: Users
     identity: Identity
     encoder: Encoder
-    upstreams: Mapping[str, Upstream]
+    health: Callable[[], Checks]
     tmdb_is_live: bool

@@ -132,6 +132,7 @@ class Breaker:
         self._telling = 0  # how many threads are about to tell the board
         self._probe = threading.Lock()
         self._window: deque[tuple[float, bool]] = deque(maxlen=10_000)
+        metrics.breaker_is(self.name, pybreaker.STATE_CLOSED)
         # Held for a few steps, never through a call. pybreaker reports changes inside of it.
         self._lock = threading.RLock()
 

@@ -194,10 +194,14 @@ class Cache:
         with self._flights_lock:
             flight = self._flights.get(request.key)
             if flight is not None:
+                if not background:
+                    self._count(request, "joined")
                 return flight
             flight = Future()
             landed = self._lookup(request.key)
             if landed is not None and landed is not known and self._late_s(landed) < 0:
+                if not background:
+                    self._count(request, "joined")
                 flight.set_result(landed)  # since we looked
                 return flight
             self._flights[request.key] = flight
@@ -264,6 +268,7 @@ class Cache:
         while True:
             shared = self._from_store(request, known)
             if shared is not None:
+                self._count(request, "shared")
                 return shared
             lease_s = self._call_s + 0.1
             if self._store.lease(request.key, lease_s):
@@ -294,6 +299,7 @@ class Cache:
             # Another worker may have brought it between our look and our lease.
             shared = self._from_store(request, known)
             if shared is not None:
+                self._count(request, "shared")
                 return shared
             self._count(request, "miss")
             try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Iterator
 
 import orjson
 import requests
 from urllib3.exceptions import HTTPError
 
+from bff.health import Checks, check
 from bff.logs import event
 from bff.upstream import session
 from bff.upstream.libraries import SILENCE_S, Libraries
@@ -18,6 +20,7 @@ from bff.upstream.libraries import SILENCE_S, Libraries
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.05, 2.0
+LOST_S = 5.0  # how long the stream may be lost before readiness warns of it
 NO_STREAM_PAUSE_S = 15.0  # a user service without a stream: each request asks it
 
 
@@ -36,11 +39,24 @@ class Changes:
         self._libraries = libraries
         self._session = session.build(1)
         self._closed = threading.Event()
+        self._state, self._since = "off", time.monotonic()
         self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
 
     def start(self) -> None:
         """Begin to listen."""
+        self._is("lost")
         self._thread.start()
+
+    def health(self) -> Checks:
+        """Return what readiness tells: whether users' lists may be served from memory."""
+        state = "alive" if self._libraries.alive() else self._state
+        well = state != "lost" or time.monotonic() - self._since < LOST_S
+        output = "each request asks the user service until the stream is back"
+        return {"changes:stream": [check(state, well, kind="component", output=output)]}
+
+    def _is(self, state: str) -> None:
+        if state != self._state:
+            self._state, self._since = state, time.monotonic()
 
     def close(self) -> None:
         """Stop listening; the memory is not used any more."""
@@ -55,11 +71,14 @@ class Changes:
                 pause_s = FIRST_PAUSE_S
             except _NoStreamError:
                 pause_s = NO_STREAM_PAUSE_S
+                self._is("none")
             except (requests.RequestException, HTTPError, OSError, ValueError, KeyError) as error:
                 if pause_s == FIRST_PAUSE_S:  # once, not at every attempt
                     event(log, logging.INFO, "changes.lost", fault=type(error).__name__)
                 pause_s = min(MOST_PAUSE_S, pause_s * 2)
             self._libraries.lost()
+            if self._state == "alive":
+                self._is("lost")
             self._closed.wait(pause_s * random.uniform(0.5, 1))
 
     def _listen(self) -> None:
@@ -70,6 +89,7 @@ class Changes:
             if response.status_code in (404, 405, 501):
                 raise _NoStreamError
             response.raise_for_status()
+            self._is("alive")
             for event, data in events(response):
                 if self._closed.is_set():
                     return

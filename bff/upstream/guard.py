@@ -33,6 +33,7 @@ from bff.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from bff.health import Checks, check
 from bff.logs import event
 from bff.tracing import Passing, Tracer
 from bff.upstream import session
@@ -82,6 +83,8 @@ class Bulkhead:
         self.in_flight = 0
         self._upstream = upstream
         self._lock = threading.Lock()
+        self._gauge = metrics.CALLS_IN_FLIGHT.labels(upstream)
+        metrics.SLOTS.labels(upstream).set(slots)
 
     def take(self) -> None:
         """Take a slot, or raise `Saturated`."""
@@ -89,18 +92,21 @@ class Bulkhead:
             if self.in_flight >= self.slots:
                 raise Saturated(self._upstream, retry_after_s=1)
             self.in_flight += 1
+            self._gauge.set(self.in_flight)
 
     def give(self) -> None:
         """Give a slot back."""
         with self._lock:
             self.in_flight -= 1
+            self._gauge.set(self.in_flight)
 
 
 class Guard:
     """Sends requests to one upstream. Thread-safe; lives as long as the app.
 
     `submit` starts a task in the pool. `governor` keeps the calls below the
-    upstream's ceiling, where it has one; `board` shares open circuits.
+    upstream's ceiling, where it has one; `board` shares open circuits; the
+    calls go through `proxy`, where there is one.
     """
 
     def __init__(
@@ -110,11 +116,12 @@ class Guard:
         governor: Governor | None = None,
         board: Board | None = None,
         tracer: Tracer | None = None,
+        proxy: str = "",
     ) -> None:
         self.policy = policy
         self._tracer = tracer or Passing()
         self._submit, self._governor, self._board = submit, governor, board or NoBoard()
-        self._session = session.build(policy.slots)
+        self._session = session.build(policy.slots, proxy)
         self.bulkhead = Bulkhead(policy.name, policy.slots)
         self._budget = RetryBudget()
         self._breakers: dict[str, Breaker] = {}
@@ -125,16 +132,27 @@ class Guard:
         """Return the circuits, one for each class of operation that was called."""
         return list(self._breakers.values())
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Checks:
         """Return what readiness tells: circuits, last success and calls in flight."""
-        circuits = {breaker.name.split(".")[1]: breaker.state for breaker in self.breakers()}
-        well = all(state == "closed" for state in circuits.values())
-        moment = self.last_success
+        name, bulkhead, moment = self.policy.name, self.bulkhead, self.last_success
+        circuits = [
+            check(state, state == "closed", of=breaker.operation, kind="component")
+            for breaker in self.breakers()
+            for state in (breaker.state,)
+        ]
         return {
-            "status": "pass" if well else "warn",
-            "circuits": circuits,
-            "last_success": moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "in_flight": self.bulkhead.in_flight,
+            f"{name}:circuit": circuits,
+            f"{name}:last_success": [
+                check(moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"), kind="component")
+            ],
+            f"{name}:in_flight": [
+                check(
+                    bulkhead.in_flight,
+                    bulkhead.in_flight < bulkhead.slots,
+                    kind="component",
+                    unit=f"calls of {bulkhead.slots}",
+                )
+            ],
         }
 
     def close(self) -> None:
@@ -151,16 +169,22 @@ class Guard:
         try:
             self.bulkhead.take()
         except Saturated as error:
-            return _failed(error)
+            return self._turned_away(error)
         try:
             future = self._submit(self._within, task, *args)
         except RuntimeError:  # the pool is closed, or the system gives no more threads
             self.bulkhead.give()
-            return _failed(Saturated(self.policy.name, "no thread", 1))
+            return self._turned_away(Saturated(self.policy.name, "no thread", 1))
         except BaseException:
             self.bulkhead.give()
             raise
         future.add_done_callback(self._never_ran)
+        return future
+
+    def _turned_away(self, error: Saturated) -> Future[Any]:
+        metrics.call_of(self.policy.name, "-", error.reason.value).inc()
+        future: Future[Any] = Future()
+        future.set_exception(error)
         return future
 
     def _within(self, task: Callable[..., T], *args: Any) -> T:
@@ -312,12 +336,6 @@ class Guard:
             outcome=outcome,
             duration_ms=round(duration_ms, 1),
         )
-
-
-def _failed(error: UpstreamError) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_exception(error)
-    return future
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -63,6 +63,10 @@ class Libraries:
             return None
         return kept[0]
 
+    def alive(self) -> bool:
+        """Whether the stream says that what is kept is current."""
+        return self._clock() - self._beat <= SILENCE_S
+
     def ticket(self) -> int | None:
         """Return what to hand back with an answer; None while nothing may be kept."""
         return None if self._clock() - self._beat > SILENCE_S else self._epoch

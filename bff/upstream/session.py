@@ -9,18 +9,19 @@ import requests
 from bff.upstream.sockets import DeadlineAdapter
 
 
-def build(slots: int) -> requests.Session:
-    """Return a session for up to `slots` calls at once.
+def build(slots: int, proxy: str = "") -> requests.Session:
+    """Return a session for up to `slots` calls at once, through `proxy` if there is one.
 
     Thread-safe as it is used here: sent to, never changed. Cookies are off,
     because a session would send one user's cookie with the next user's call.
     The environment is not read per call: it costs a third of the call, and
-    `.netrc` could replace the Authorization header.
+    `.netrc` could replace the Authorization header. What it says of proxies
+    is read by `config.py`.
     """
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = DeadlineAdapter(slots)
+    adapter = DeadlineAdapter(slots, proxy)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

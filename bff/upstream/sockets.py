@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util.connection import allowed_gai_family
 
 from bff import context
+from bff.upstream.names import Names
 
 
 class _Deadline:
@@ -61,6 +62,9 @@ class DeadlineTlsSocket(_Deadline, ssl.SSLSocket):
     """A TLS socket under the deadline."""
 
 
+NAMES = Names()  # one for the process, as the system's resolver is
+
+
 def _connect(host: str, port: int, timeout_s: float, options: Iterable[Any]) -> DeadlineSocket:
     """Connect to one of the addresses of a name.
 
@@ -68,7 +72,7 @@ def _connect(host: str, port: int, timeout_s: float, options: Iterable[Any]) -> 
     a dead address neither adds up nor leaves nothing for the next one.
     """
     until = time.monotonic() + timeout_s
-    found = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)
+    found = NAMES.addresses(host.strip("[]"), port, timeout_s)
     error = OSError("the name has no address")
     for number, (family, kind, proto, _, address) in enumerate(found, 1):
         left_s = until - time.monotonic()
@@ -120,14 +124,39 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Transport adapter whose connections obey the deadline; keeps up to `slots` open."""
+    """Transport adapter whose connections obey the deadline; keeps up to `slots` open.
 
-    def __init__(self, slots: int) -> None:
+    With a `proxy` (http://[user:password@]host:port) each connection goes
+    through it: for https by CONNECT, so that it sees no more than the name.
+    """
+
+    def __init__(self, slots: int, proxy: str = "") -> None:
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         super().__init__(pool_connections=2, pool_maxsize=slots, max_retries=0)
+        if proxy:
+            self.proxy_manager_for(proxy)  # once, and not by the first threads that need it
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Build the pools over the connection classes of this module."""
-        tls = ssl.create_default_context()
-        tls.sslsocket_class = DeadlineTlsSocket
-        super().init_poolmanager(*args, ssl_context=tls, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
+        self.poolmanager.pool_classes_by_scheme = dict(_POOLS)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Build the pools towards a proxy in the same way."""
+        if proxy not in self.proxy_manager:
+            made = super().proxy_manager_for(proxy, ssl_context=_tls(), **kwargs)
+            made.pool_classes_by_scheme = dict(_POOLS)
+        return self.proxy_manager[proxy]
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Send through the proxy of this adapter, if it has one, and through no other."""
+        return super().send(request, *args, **{**kwargs, "proxies": self._proxies})
+
+
+_POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
+
+
+def _tls() -> ssl.SSLContext:
+    tls = ssl.create_default_context()
+    tls.sslsocket_class = DeadlineTlsSocket
+    return tls

@@ -29,6 +29,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from requests_cache.backends.sqlite import SQLiteDict
 
+from bff.health import Checks, check
 from bff.logs import event
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,9 @@ class Store(Protocol):
     def held_s(self, key: str) -> float:
         """Return for how many seconds the lease is still held; 0: by nobody."""
 
+    def health(self) -> Checks:
+        """Return what readiness tells: whether the store is of use."""
+
     def close(self) -> None:
         """Close connections."""
 
@@ -110,6 +114,10 @@ class NoStore:
     def held_s(self, key: str) -> float:
         """Say that nobody holds it."""
         return 0.0
+
+    def health(self) -> Checks:
+        """Say that there is none."""
+        return {"cache:store": [check("none", kind="datastore")]}
 
     def close(self) -> None:
         """Do nothing."""
@@ -141,6 +149,16 @@ class Bypass:
         if retries:
             self._back()
         return result
+
+    def health(self) -> Checks:
+        """Return whether operations are skipped just now."""
+        state = "bypassed" if self._lost else "in use"
+        output = "it had a fault, and is tried again every few seconds"
+        return {
+            "cache:store": [
+                check(state, not self._lost, kind="datastore", of=self._name, output=output)
+            ]
+        }
 
     def close(self) -> None:
         """Skip everything from now on, silently."""
@@ -248,6 +266,10 @@ class RedisStore:
     def _held_s(self, key: str) -> float:
         left_ms: Any = self._client.pttl(f"{self._prefix}lease:{key}")
         return max(0.0, float(left_ms) / 1000)  # negative: there is none
+
+    def health(self) -> Checks:
+        """Return whether Redis is of use."""
+        return self._try.health()
 
     def close(self) -> None:
         """Close nothing: the client is shared."""
@@ -425,6 +447,10 @@ class FileStore:
         with self._opened().connection() as connection:
             row = connection.execute("SELECT until FROM leases WHERE key = ?", (name,)).fetchone()
             return max(0.0, float(row[0]) - time.time()) if row else 0.0
+
+    def health(self) -> Checks:
+        """Return whether the file is of use."""
+        return self._bypass.health()
 
     def close(self) -> None:
         """Close the file; what comes later finds nothing."""

@@ -84,6 +84,7 @@ def _renew(app: Flask, config: Config) -> bff.Bff:
         part.__dict__.clear()
         part.__dict__.update(getattr(new, name).__dict__)
     old.guards.update(new.guards)
+    old.store, old.changes = new.store, new.changes
     return new
 
 

@@ -31,15 +31,21 @@ def test_readiness_when_upstreams_answer_then_it_passes_and_says_when(
     """Per upstream: circuits, last success, calls in flight."""
     before = client.get("/health/ready").json
     client.get("/api/dashboard/feed")
-    after = client.get("/health/ready").json
+    response = client.get("/health/ready")
+    after = response.json
 
+    assert response.content_type == "application/health+json"
     assert before["status"] == after["status"] == "pass"
-    assert before["checks"]["tmdb"]["last_success"] is None
+    assert before["checks"]["tmdb:last_success"][0]["observedValue"] is None
+    assert before["checks"]["tmdb:circuit"] == []
     for name in ("tmdb", "users"):
-        check = after["checks"][name]
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", check["last_success"])
-        assert set(check["circuits"].values()) == {"closed"}
-        assert check["in_flight"] == 0
+        (moment,) = after["checks"][f"{name}:last_success"]
+        (calls,) = after["checks"][f"{name}:in_flight"]
+        circuits = after["checks"][f"{name}:circuit"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", moment["observedValue"])
+        assert calls["observedValue"] == 0
+        assert {circuit["observedValue"] for circuit in circuits} == {"closed"}
+        assert all(circuit["componentId"] for circuit in circuits)
 
 
 @pytest.mark.parametrize(("settings", "source"), [({}, "live"), ({"TMDB_READ_TOKEN": ""}, "stub")])

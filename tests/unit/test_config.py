@@ -111,6 +111,9 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("TMDB_CONCURRENT_CALLS", "9", lambda it: it.tmdb.slots, 9),
     ("TMDB_CALLS_PER_SECOND", "30", lambda it: it.tmdb_calls_per_second, 30),
     ("TMDB_CONNECTIONS", "10", lambda it: it.tmdb_connections, 10),
+    # The stub is on this machine.
+    ("TMDB_PROXY", "http://proxy:3128", lambda it: it.tmdb_proxy, ""),
+    ("HTTPS_PROXY", "http://proxy:3128", lambda it: it.tmdb_proxy, ""),
     ("USER_SERVICE_URL", "http://users:80", lambda it: it.users.base_url, "http://users:80"),
     ("USER_SERVICE_PORT", "4001", lambda it: it.users.base_url, "http://127.0.0.1:4001"),
     ("USER_SERVICE_TOKEN", "abc", lambda it: it.user_service_token, "abc"),
@@ -174,6 +177,10 @@ BAD: list[tuple[Kind, str, str]] = [
             "http://a#b",
             "http://user:password@a",
         )
+    ),
+    *(
+        (Config, "TMDB_PROXY", value)
+        for value in ("proxy:3128", "https://p", "socks5://p:1080", "http://", "http://p:x")
     ),
     *((Config, "TMDB_STUB_PORT", value) for value in ("x", "0")),
     *((Config, "TMDB_TIMEOUT_MS", value) for value in ("9", "x", "20001")),
@@ -291,7 +298,43 @@ def test_tmdb_when_a_credential_is_set_then_it_is_live(
     assert (settings.tmdb.base_url == config.TMDB_LIVE_URL) is live
 
 
+PROXY, OTHER = "http://someone:planted@proxy:3128", "http://other:8080"
+
+
+@pytest.mark.parametrize(
+    ("settings", "proxy"),
+    [
+        ({"TMDB_PROXY": PROXY, "HTTPS_PROXY": OTHER}, PROXY),
+        ({"HTTPS_PROXY": OTHER}, OTHER),
+        ({"https_proxy": OTHER, "HTTPS_PROXY": PROXY}, OTHER),
+        ({"HTTPS_PROXY": "other:8080"}, OTHER),
+        ({"HTTP_PROXY": OTHER}, ""),
+        ({"HTTPS_PROXY": OTHER, "TMDB_BASE_URL": "http://tmdb.example/3"}, ""),
+        ({"TMDB_PROXY": PROXY, "TMDB_BASE_URL": "http://tmdb.example/3"}, PROXY),
+        ({"HTTPS_PROXY": OTHER, "NO_PROXY": "localhost, .themoviedb.org"}, ""),
+        ({"TMDB_PROXY": PROXY, "no_proxy": "*"}, ""),
+        ({"HTTPS_PROXY": OTHER, "NO_PROXY": "themoviedb.example"}, OTHER),
+        ({"TMDB_PROXY": PROXY, "TMDB_BASE_URL": "http://127.0.0.1:3002/3"}, ""),
+        ({"HTTPS_PROXY": "socks5://p:1080", "NO_PROXY": "api.themoviedb.org"}, ""),
+    ],
+)
+def test_proxy_when_several_variables_name_one_then_the_most_particular_wins(
+    settings: dict[str, str], proxy: str
+) -> None:
+    """TMDB_PROXY before HTTPS_PROXY, which is for https only; NO_PROXY before both."""
+    assert read(TMDB_READ_TOKEN="t", **settings).tmdb_proxy == proxy
+
+
+def test_proxy_when_the_general_one_cannot_be_used_then_it_is_a_fault_without_its_value() -> None:
+    """A proxy of another kind would be passed by in silence."""
+    (fault,) = faults(TMDB_READ_TOKEN="t", HTTPS_PROXY=f"socks5://me:{SECRET}@p:1080")
+
+    assert fault.startswith("HTTPS_PROXY: ")
+    assert SECRET not in fault
+
+
 SECRETS: list[tuple[Kind, str, str]] = [
+    (Config, "TMDB_PROXY", f"http://me:{SECRET}@proxy:3128"),
     (Config, "TMDB_API_KEY", SECRET),
     (Config, "TMDB_READ_TOKEN", SECRET),
     (Config, "USER_SERVICE_TOKEN", SECRET),

@@ -16,7 +16,6 @@ from bff.shapes import (
     Pages,
     Record,
     Shape,
-    Table,
     Text,
 )
 
@@ -240,33 +239,44 @@ HEALTH = Record(
     },
     "That the process answers.",
 )
-READINESS = Record(
-    "Readiness",
-    {
-        "status": Text("", required=True, choices=("pass", "warn", "fail")),
-        "version": Text("Version of the service.", required=True),
-        "checks": Table(
-            Record(
-                "UpstreamHealth",
-                {
-                    "status": Text("", required=True, choices=("pass", "warn", "fail")),
-                    "circuits": Table(
-                        Text(
-                            "State.",
-                            required=True,
-                            choices=("closed", "open", "half-open"),
-                        ),
-                        "State of each circuit breaker, by class of operation.",
-                    ),
-                    "last_success": Moment("Last answer. Null: none yet."),
-                    "in_flight": Integer("Calls in flight in this worker.", default=0, least=0),
-                },
-            ),
-            "Each upstream.",
-        ),
+_STATUS = {"type": "string", "enum": ["pass", "warn", "fail"]}
+_CHECK = {
+    "type": "object",
+    "required": ["componentType", "observedValue", "status"],
+    "properties": {
+        "componentId": {"type": "string", "description": "Whose it is, where there are several."},
+        "componentType": {"type": "string", "enum": ["component", "datastore", "system"]},
+        "observedValue": {
+            "type": ["string", "number", "null"],
+            "description": "What was found; null: nothing yet.",
+        },
+        "observedUnit": {"type": "string"},
+        "status": _STATUS,
+        "output": {"type": "string", "description": "What is wrong, in words."},
     },
-    "Whether the process can do its work.",
-)
+    "additionalProperties": False,
+}
+# A JSON Schema and no shape: a value of a check may be a text or a number.
+READINESS = {
+    "type": "object",
+    "description": "Whether the process can do its work (draft-inadarei-api-health-check).",
+    "required": ["status", "version", "releaseId", "serviceId", "description", "checks"],
+    "properties": {
+        "status": _STATUS,
+        "version": {"type": "string", "description": "Version of this interface."},
+        "releaseId": {"type": "string", "description": "Version of the service."},
+        "serviceId": {"type": "string"},
+        "description": {"type": "string"},
+        "checks": {
+            "type": "object",
+            "description": "By `component:measurement`: `tmdb:circuit` (one for each class of "
+            "operations), `tmdb:last_success`, `tmdb:in_flight`, the same of `users`, "
+            "`pool:waiting`, `cache:store`, `changes:stream`, and with Redis `redis:ping`.",
+            "additionalProperties": {"type": "array", "items": _CHECK},
+        },
+    },
+    "additionalProperties": False,
+}
 PROBLEM = Record(
     "Problem",
     {
