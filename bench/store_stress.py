@@ -48,6 +48,7 @@ class Watched(FileStore):
         super().__init__(path, 10_000)
         self.faults: Counter[str] = Counter()
         self._journal, self._synchronous = MODES[mode]
+        room.BYPASS_S = 0.0  # a fault of one operation hides no other
         note = self._bypass._fault  # noqa: SLF001 - the one place that every fault passes
 
         def fault(error: Exception) -> None:
@@ -59,17 +60,27 @@ class Watched(FileStore):
     def _create(self) -> Any:
         table = super()._create()
         with table.connection() as connection:
-            connection.execute("PRAGMA busy_timeout = 2000")
-            connection.execute(f"PRAGMA journal_mode = {self._journal}")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute("PRAGMA busy_timeout = 1")
+            found = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if found.upper() != self._journal:
+            raise SystemExit(f"journal is {found}, wanted {self._journal}")
         return table
+
+
+def open_as(journal: str) -> None:
+    """Have every store of this process open its file with this journal, WAL or DELETE."""
+    usual = room._Table  # noqa: SLF001
+
+    def table(path: Path, **settings: Any) -> Any:
+        return usual(path, **settings | {"wal": journal == "WAL"})
+
+    room._Table = table  # type: ignore[assignment,misc]  # noqa: SLF001
 
 
 def work(path: Path, mode: str, per_second: float, seconds: float) -> dict[str, Any]:
     """Be one worker: most reads hit, one in ten asks the upstream; return what was seen."""
     logging.getLogger("bff").setLevel(logging.CRITICAL)
-    room.BYPASS_S = 0.0  # a fault of one operation hides no other
+    open_as(MODES[mode][0])
     held = Watched(path, mode)
     spent: dict[str, list[float]] = {"get": [], "held_s": [], "lease": [], "put": [], "release": []}
     end = time.monotonic() + seconds
@@ -106,10 +117,7 @@ def stress(mode: str, per_second: float, seconds: float) -> str:
     """Run all workers on a new file; return a line of the table."""
     with tempfile.TemporaryDirectory(prefix="bff-store-", dir=_disk()) as folder:
         path = Path(folder) / "cache.sqlite"
-        filled = Watched(path, mode)
-        for number in range(KEYS):
-            filled.put(f"key {number}", Stored(BODY, time.time(), 300.0), 86_700.0)
-        filled.close()
+        _fill(path, mode)
         command = [sys.executable, "-m", "bench.store_stress", "--worker", str(path)]
         command += ["--mode", mode, "--rate", str(per_second), "--seconds", str(seconds)]
         workers = [
@@ -132,6 +140,18 @@ def stress(mode: str, per_second: float, seconds: float) -> str:
         cells.append(f"{max(part) * 1000:.0f}")
     told = ", ".join(f"{count} {text}" for text, count in faults.items()) or "none"
     return " | ".join([*cells, told if sound == "ok" else f"{told}; file {sound}"])
+
+
+def _fill(path: Path, mode: str) -> None:
+    packed, expires = Stored(BODY, time.time(), 300.0).pack(), int(time.time()) + 86_700
+    filled = FileStore(path, 10_000)
+    with filled._opened().connection(commit=True) as connection:  # noqa: SLF001
+        rows = [(room._name(f"key {number}"), packed, expires) for number in range(KEYS)]  # noqa: SLF001
+        connection.executemany("INSERT INTO answers (key, value, expires) VALUES (?, ?, ?)", rows)
+    filled.close()
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.execute(f"PRAGMA journal_mode = {MODES[mode][0]}")
+    connection.close()
 
 
 def _disk() -> str | None:
