@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
@@ -27,6 +28,8 @@ from config import Config, ConfigError
 
 # As in gunicorn.conf.py.
 BACKLOG = 2048
+# A request line and its headers have to fit into it; the default would take half a megabyte.
+MOST_HEAD_BYTES = 64 * 1024
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -38,6 +41,7 @@ def server(settings: Config, target: str, address: str) -> MPServer:
         port=settings.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=MOST_HEAD_BYTES),
         workers=settings.workers,
         blocking_threads=settings.threads,
         # A thread costs little while it waits; to end and start them costs the next burst.

@@ -125,6 +125,23 @@ def test_body_when_it_is_chunked_then_it_is_taken(stack: Stack) -> None:
     assert (answer.status_code, answer.json()["favorite"]["rating"]) == (200, 2)
 
 
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ({"X-Long": "x" * 500_000}, FEED, 431),
+        ({f"X-{number}": "x" for number in range(200)}, FEED, 431),
+        ({}, "/" + "x" * 80_000, 414),
+    ],
+)
+def test_head_of_a_request_when_it_is_too_large_then_the_server_refuses_it(
+    stack: Stack, headers: dict[str, str], path: str, status: int
+) -> None:
+    """Granian does so without a problem document, see docs/capacity.md."""
+    answer = requests.get(stack.bff + path, headers=headers, timeout=10)
+
+    assert (answer.status_code, answer.content) == (status, b"")
+
+
 def test_write_when_its_revision_is_handed_back_then_every_worker_shows_it(stack: Stack) -> None:
     """Nobody misses their own write, whichever worker serves the next read."""
     written = stack.call("PUT", "/api/users/favorites/13", json={"rating": 1})
