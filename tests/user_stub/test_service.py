@@ -124,7 +124,7 @@ def test_properties_hold_for_generated_requests(
     # A generated key may meet another request of the run, which is rightly refused (422), so
     # "valid data is accepted" cannot be asserted.
     command = [sys.executable, "-m", "schemathesis.cli", "run", "--seed", "1"]
-    command += ["--phases", "examples,fuzzing", "--max-examples", "4", "--no-shrink"]
+    command += ["--phases", "examples,fuzzing", "--max-examples", "2", "--no-shrink"]
     command += ["--exclude-checks", "positive_data_acceptance"]
     # An event stream does not end by itself: test_events.py has its tests.
     command += ["--exclude-path", "/events"]
