@@ -32,7 +32,7 @@ pytestmark = pytest.mark.e2e
 
 SECONDS = float(os.environ.get("HISTORY_SECONDS", "10"))
 SECRET = "a-secret-of-the-tests-alone-with-32-bytes"
-USERS, CLIENTS_PER_USER, WORKERS = 4, 2, 4
+USERS, WRITERS, WORKERS = 4, 2, 4  # and one for each user that reads only
 OTHERS_AFTER_S = 1.0  # by then a change that somebody else made must be seen
 
 # A film's mark: None, or its stars and its title, which names the version.
@@ -63,15 +63,17 @@ class Film:
 
 
 class Client(threading.Thread):
-    """One device of a user: it writes its own film, and reads those of all devices."""
+    """One device of a user: it writes its own film, if it has one, and reads those of all."""
 
-    def __init__(self, stack: Stack, number: int, own: Film, films: list[Film], end: float) -> None:
-        super().__init__(name=f"client-{number}")
+    def __init__(
+        self, stack: Stack, user: str, own: Film | None, films: list[Film], end: float
+    ) -> None:
+        super().__init__(name=f"{user}-{own.movie_id if own else 'reader'}")
         self.stack, self.own, self.films, self.end = stack, own, films, end
-        self.user = f"history-{number // CLIENTS_PER_USER}"
+        self.user = user
         token = jwt.encode({"sub": self.user}, SECRET, "HS256")
         self.token = {"Authorization": f"Bearer {token}"}
-        self.random = random.Random(number)
+        self.random = random.Random(self.name)
         self.revision = 0
         self.connection: http.client.HTTPConnection | None = None
         self.reads = self.from_memory = 0
@@ -81,7 +83,8 @@ class Client(threading.Thread):
         """Write and read until the end; what is wrong is noted, and ends this client."""
         try:
             while time.monotonic() < self.end and not self.faults:
-                self.write()
+                if self.own is not None:
+                    self.write(self.own)
                 for _ in range(self.random.randint(1, 4)):
                     self.read()
         except Exception as error:
@@ -89,11 +92,11 @@ class Client(threading.Thread):
 
     # -- writes
 
-    def write(self) -> None:
+    def write(self, own: Film) -> None:
         """Make the next version of the own film, through either door."""
-        self.own.begun += 1
-        now, before = mark(self.own.begun), mark(self.own.begun - 1)
-        film = self.own.movie_id
+        own.begun += 1
+        now, before = mark(own.begun), mark(own.begun - 1)
+        film = own.movie_id
         if now is None:
             method, path, body = "DELETE", f"favorites/{film}", None
         elif before is None and self.random.random() < 0.5:
@@ -110,7 +113,7 @@ class Client(threading.Thread):
         if status not in (200, 201):
             raise AssertionError(f"{method} {base}{prefix}{path}: {status} {text[:200]!r}")
         self.revision = max(self.revision, int(answered["X-Library-Revision"]))
-        self.own.done.append(time.monotonic())
+        own.done.append(time.monotonic())
 
     # -- reads
 
@@ -179,7 +182,7 @@ class Client(threading.Thread):
         address = urlsplit(base).netloc
         connection = self.connection
         if connection is None or base != self.stack.bff or self.random.random() < 0.3:
-            connection = http.client.HTTPConnection(address, timeout=10)
+            connection = http.client.HTTPConnection(address, timeout=30)
         text = None if body is None else json.dumps(body).encode()
         if text is not None:
             headers = headers | {"Content-Type": "application/json"}
@@ -207,7 +210,15 @@ def test_reads_when_many_write_through_both_doors_and_streams_break_then_none_is
     tmp_path: Path,
 ) -> None:
     """A reader sees its own last write at once and everybody else's within a second."""
-    stack = Stack(tmp_path, WEB_CONCURRENCY=WORKERS, JWT_SECRET=SECRET, LOG_LEVEL="WARNING")
+    stack = Stack(
+        tmp_path,
+        WEB_CONCURRENCY=WORKERS,
+        JWT_SECRET=SECRET,
+        LOG_LEVEL="WARNING",
+        # On a machine that is busy a call takes long; what is tested is not that.
+        PAGE_DEADLINE_MS=15_000,
+        USER_SERVICE_TIMEOUT_MS=15_000,
+    )
     port = urlsplit(stack.users).port
     assert port is not None
     with Wire(port) as wire:
@@ -230,15 +241,14 @@ def test_reads_when_many_write_through_both_doors_and_streams_break_then_none_is
 def _play(stack: Stack, wire: Wire) -> list[Client]:
     """Let the clients run while the streams are cut and held up; return them when they are done."""
     popular = stack.get("/api/dashboard/feed").json()["movies"]
-    wanted = [film["id"] for film in popular[:CLIENTS_PER_USER]]
+    wanted = [film["id"] for film in popular[:WRITERS]]
     for film in wanted:
         stack.get(f"/api/dashboard/movie/{film}/enriched")  # what is tested is not TMDB
     end = time.monotonic() + SECONDS
     clients = []
     for user in range(USERS):
         films = [Film(movie_id) for movie_id in wanted]
-        for device, own in enumerate(films):
-            clients.append(Client(stack, user * CLIENTS_PER_USER + device, own, films, end))
+        clients += [Client(stack, f"history-{user}", own, films, end) for own in (*films, None)]
     for client in clients:
         client.start()
     chance = random.Random(1)
