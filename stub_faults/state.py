@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from stub_faults.fault import Fault
 
@@ -38,6 +39,8 @@ class State:
         self._lock = threading.Lock()
         self._calls: dict[str, int] = {}
         self._active: ActiveFault | None = None
+        # Called with a fault when it is set, by the thread that sets it.
+        self.on_fault: Callable[[Fault], None] = lambda _fault: None
 
     @property
     def active(self) -> ActiveFault | None:
@@ -50,6 +53,8 @@ class State:
             earlier, self._active = self._active, active
         if earlier is not None:
             earlier.ended.set()
+        if active is not None:
+            self.on_fault(active.fault)
 
     def count(self, method: str, path: str) -> None:
         """Add one call; past `MOST_PATHS` different ones it is counted as `other`."""

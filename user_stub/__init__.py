@@ -39,6 +39,8 @@ def create_app(config: UserServiceConfig, *, busy_timeout_s: float = 3.0) -> Fla
     document.register_blueprint(api.health)
     document.register_blueprint(api.events)
     document.register_blueprint(api.lists)
-    app.extensions["stream_faults"] = faults.install(app, config.fault_profile, config.token)
+    stream_faults = faults.install(app, config.fault_profile, config.token)
+    stream_faults.end_streams_with(store.hub.cut)
+    app.extensions["stream_faults"] = stream_faults
     store.try_prepare()
     return app

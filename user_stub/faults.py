@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from stub_faults import Fault, parse
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from user_stub.events import Stream
 
+STREAM_PATH = "/events"
 # How often a held stream looks whether it has ended.
 LOOK_EVERY_S = 0.1
 
@@ -39,6 +40,19 @@ class StreamFaults:
 
     def __init__(self, state: State) -> None:
         self._state = state
+
+    def end_streams_with(self, cut: Callable[[], None]) -> None:
+        """Have every open stream cut when a fault is set, unless it is one for streams.
+
+        Who follows a stream may answer from memory while it is alive. A fault on a list would
+        show nowhere before the list changes; now the follower has to ask, and meets the fault.
+        """
+
+        def end_streams(fault: Fault) -> None:
+            if not fault.match.startswith(STREAM_PATH):
+                cut()
+
+        self._state.on_fault = end_streams
 
     def concerning(self, stream: Stream, path: str) -> Iterator[bytes]:
         """Return the stream with the faults that match `path`."""
