@@ -120,9 +120,7 @@ def test_progress_is_set_and_leads_back_from_home(stack: Stack, tab: Tab) -> Non
     page.locator('[data-row="history"] [data-film="13"] h3 a').click()
     page.get_by_role("button", name="Mark as watched").click()
     eventually(lambda: held(stack, "history")[13]["watched_date"] is not None)
-    tab.until(
-        "() => document.querySelector('.list-dates:last-child').textContent.includes('Watched')"
-    )
+    page.wait_for_selector(".lists > .list-dates:has-text('Watched on')")
     page.get_by_role("button", name="Remove from history").click()
     eventually(lambda: 13 not in held(stack, "history"))
 
