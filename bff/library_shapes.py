@@ -38,10 +38,13 @@ HISTORY_ITEM = Record(
 _total = Integer("Entries.", default=0, least=0, example=3)
 
 
-def _collection(name: str, key: str, item: Record) -> Record:
-    return Record(name, {key: Many(item, "Entries, newest first.", required=True), "total": _total})
+def _collection(name: str, key: str, item: Record, doc: str) -> Record:
+    entries = Many(item, "Entries, newest first.", required=True)
+    return Record(name, {key: entries, "total": _total}, doc)
 
 
-FAVORITES = _collection("Favorites", "favorites", FAVORITE)
-WATCHLIST = _collection("Watchlist", "watchlist", WATCHLIST_ITEM)
-HISTORY = _collection("History", "history", HISTORY_ITEM)
+FAVORITES = _collection("Favorites", "favorites", FAVORITE, "The user's favourites.")
+WATCHLIST = _collection("Watchlist", "watchlist", WATCHLIST_ITEM, "What the user means to watch.")
+HISTORY = _collection(
+    "History", "history", HISTORY_ITEM, "What the user has begun to watch, or has watched."
+)

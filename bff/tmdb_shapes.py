@@ -37,6 +37,7 @@ _logo = Text("Path of a logo; prefix as for `poster_path`. Null: there is none."
 _language_iso = Text("Language as ISO 639-1. Null: no language.", example="en")
 _country_iso = Text("Country as ISO 3166-1. Null: unknown.", example="US")
 _name = Text("Name.", default="")
+_english_name = Text("Name in English.", default="", example="English")
 
 
 def identity(what: str, example: int = 550) -> Integer:
@@ -75,17 +76,17 @@ GENRE = Record(
     {"id": identity("genre", 18), "name": Text("Name.", required=True, example="Drama")},
     "A genre.",
 )
-FILMS = page_of("FilmPage", FILM)
+FILMS = page_of("FilmPage", FILM).but(doc="A page of films.")
 DATED_FILMS = page_of(
     "DatedFilmPage",
     FILM,
     dates=Record(
         "ReleaseWindow",
-        {"minimum": Date("First day."), "maximum": Date("Last day.")},
+        {"minimum": Date("First day. Null: open."), "maximum": Date("Last day. Null: open.")},
         "The window of release dates that the list covers. Null: TMDB did not say.",
         nullable=True,
     ),
-)
+).but(doc="A page of films, and the days that it covers.")
 COMPANY = Record(
     "Company",
     {
@@ -94,6 +95,7 @@ COMPANY = Record(
         "logo_path": _logo,
         "origin_country": Text("Country as ISO 3166-1; empty where unknown.", default=""),
     },
+    "A company.",
 )
 DETAILS: Fields = {
     **BASE,
@@ -120,13 +122,14 @@ DETAILS: Fields = {
     ),
     "production_companies": Many(COMPANY, "Companies that made it."),
     "production_countries": Many(
-        Record("ProductionCountry", {"iso_3166_1": _country_iso, "name": _name}),
+        Record("ProductionCountry", {"iso_3166_1": _country_iso, "name": _name}, "A country."),
         "Countries that it was made in.",
     ),
     "spoken_languages": Many(
         Record(
             "SpokenLanguage",
-            {"iso_639_1": _language_iso, "name": _name, "english_name": _name},
+            {"iso_639_1": _language_iso, "name": _name, "english_name": _english_name},
+            "A language.",
         ),
         "Languages that are spoken in it.",
     ),
@@ -190,7 +193,7 @@ REVIEW = Record(
     },
     "A review.",
 )
-REVIEWS = page_of("ReviewPage", REVIEW, id=identity("film"))
+REVIEWS = page_of("ReviewPage", REVIEW, id=identity("film")).but(doc="A page of reviews.")
 VIDEOS = Record(
     "Videos",
     {
@@ -210,6 +213,7 @@ VIDEOS = Record(
                     "iso_3166_1": _country_iso,
                     "published_at": Moment("When it was published. Null: unknown."),
                 },
+                "A video at another site.",
             ),
             "Trailers, clips and the like.",
             required=True,
@@ -240,17 +244,22 @@ IMAGES = Record(
     },
     "Pictures of a film.",
 )
-_offers = Many(
-    Record(
-        "WatchProvider",
-        {
-            "provider_id": identity("provider", 8),
-            "provider_name": _name,
-            "logo_path": _logo,
-            "display_priority": Integer("Order of display, low first. Null: unknown."),
-        },
-    ),
-    "Providers. Data by JustWatch.",
+_OFFERS = {
+    "flatrate": "Part of a subscription.",
+    "rent": "To rent.",
+    "buy": "To buy.",
+    "ads": "Free, with advertisements.",
+    "free": "Free.",
+}
+_PROVIDER = Record(
+    "WatchProvider",
+    {
+        "provider_id": identity("provider", 8),
+        "provider_name": _name,
+        "logo_path": _logo,
+        "display_priority": Integer("Order of display, low first. Null: unknown."),
+    },
+    "Somebody who shows films.",
 )
 WATCH_PROVIDERS = Record(
     "WatchProviders",
@@ -261,7 +270,10 @@ WATCH_PROVIDERS = Record(
                 "CountryOffers",
                 {
                     "link": Text("TMDB's page with the offers. Null: unknown."),
-                    **dict.fromkeys(("flatrate", "rent", "buy", "ads", "free"), _offers),
+                    **{
+                        kind: Many(_PROVIDER, f"{how} Data by JustWatch.")
+                        for kind, how in _OFFERS.items()
+                    },
                 },
                 "Where a film can be watched in one country.",
             ),
@@ -273,11 +285,10 @@ WATCH_PROVIDERS = Record(
 )
 GENRES = Record("Genres", {"genres": Many(GENRE, "Every genre.", required=True)}, "The genres.")
 
-_media_type = Text("What the entry is.", required=True)
 _series: Fields = {
     "id": identity("series", 1396),
     "name": _name,
-    "original_name": _name,
+    "original_name": Text("Name in the original language.", default=""),
     "original_language": Text("Original language as ISO 639-1.", default=""),
     "overview": Text("What it is about.", default=""),
     "first_air_date": Date("First broadcast. Null: unknown."),
@@ -292,9 +303,9 @@ _series: Fields = {
 }
 
 
-def _hit(name: str, kind: str, fields: Fields) -> Record:
+def _hit(name: str, kind: str, fields: Fields, doc: str) -> Record:
     tag = Text("What the entry is.", required=True, choices=(kind,), example=kind)
-    return Record(name, {**fields, "media_type": tag})
+    return Record(name, {**fields, "media_type": tag}, doc)
 
 
 MULTI = page_of(
@@ -303,13 +314,13 @@ MULTI = page_of(
         "MultiResult",
         "media_type",
         {
-            "movie": _hit("MovieResult", "movie", dict(FILM.fields)),
-            "tv": _hit("SeriesResult", "tv", _series),
-            "person": _hit("PersonResult", "person", PERSON_BASE),
+            "movie": _hit("MovieResult", "movie", dict(FILM.fields), "A film."),
+            "tv": _hit("SeriesResult", "tv", _series, "A series."),
+            "person": _hit("PersonResult", "person", PERSON_BASE, "A person."),
         },
         "A film, a series or a person.",
     ),
-)
+).but(doc="A page of films, series and people.")
 PERSON = Record(
     "Person",
     {
@@ -337,6 +348,7 @@ PERSON_CREDITS = Record(
                     "order": _order,
                     "credit_id": _credit_id,
                 },
+                "A film that the person plays in.",
             ),
             "Films that the person plays in.",
             required=True,
@@ -350,6 +362,7 @@ PERSON_CREDITS = Record(
                     "department": _department,
                     "credit_id": _credit_id,
                 },
+                "A film that the person worked on.",
             ),
             "Films that the person worked on.",
             required=True,

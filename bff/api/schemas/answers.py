@@ -42,9 +42,8 @@ SECTION = Record(
 )
 
 
-def _sections(*names: str) -> Record:
-    title = "".join(name.title() for name in names)
-    return Record(f"{title}Sections", dict.fromkeys(names, SECTION), "The parts of the page.")
+def _sections(page: str, *names: str) -> Record:
+    return Record(f"{page}Sections", dict.fromkeys(names, SECTION), "The parts of the page.")
 
 
 _MARKS: Fields = {
@@ -69,7 +68,7 @@ FEED = Record(
         "total_results": _RESULTS,
         "favorites_count": _COUNT,
         "watchlist_count": _COUNT,
-        "sections": _sections("movies", "favorites", "watchlist"),
+        "sections": _sections("Feed", "movies", "favorites", "watchlist"),
     },
     "Popular films with the user's marks.",
 )
@@ -81,7 +80,7 @@ SEARCH = Record(
         "page": _PAGE,
         "total_pages": _PAGES,
         "total_results": _RESULTS,
-        "sections": _sections("results", "favorites", "watchlist"),
+        "sections": _sections("EnrichedSearch", "results", "favorites", "watchlist"),
     },
     "Films that match, with the user's marks.",
 )
@@ -95,8 +94,12 @@ ENRICHED = Record(
                 **_MARKS,
                 "watched_date": Moment("When it was watched to the end. Null: not, or unknown."),
                 "progress": Number("Share that was watched, 0 to 1. Null: none or unknown."),
-                "added_to_favorites_date": Moment("Null: not there, or unknown."),
-                "added_to_watchlist_date": Moment("Null: not there, or unknown."),
+                "added_to_favorites_date": Moment(
+                    "When it became a favourite. Null: it is none, or unknown."
+                ),
+                "added_to_watchlist_date": Moment(
+                    "When it came on the watchlist. Null: it is not there, or unknown."
+                ),
             },
             "What the user has done with the film.",
         ),
@@ -109,7 +112,7 @@ ENRICHED = Record(
         "recommended_movies": Many(
             tmdb.FILM, "What TMDB recommends. Null: unknown.", nullable=True, most=6
         ),
-        "sections": _sections("movie", "favorites", "watchlist", "history"),
+        "sections": _sections("EnrichedMovie", "movie", "favorites", "watchlist", "history"),
     },
     "A film with people, related films and the user's data.",
 )
@@ -136,7 +139,11 @@ COMPLETE = Record(
             tmdb.FILM, "Films that trend this week. Null: unavailable.", nullable=True, most=12
         ),
         "recommended_for_you": Many(
-            Record("RecommendedFilm", {**tmdb.FILM.fields, "because": _BECAUSE}),
+            Record(
+                "RecommendedFilm",
+                {**tmdb.FILM.fields, "because": _BECAUSE},
+                "A film that the user may like, with the reason.",
+            ),
             "Films that the user may like and does not have. Null: unavailable.",
             nullable=True,
             most=12,
@@ -153,6 +160,7 @@ COMPLETE = Record(
                     "progress": Number("Share that was watched, 0 to 1.", 0.0, example=0.4),
                     "updated_date": Moment("When the progress was last set. Null: unknown."),
                 },
+                "A film that the user has begun and not finished.",
             ),
             "Films that were begun and not finished, latest first. Null: unavailable.",
             nullable=True,
@@ -172,6 +180,7 @@ COMPLETE = Record(
                             **tmdb.GENRE.fields,
                             "count": Integer("Favourites of it.", required=True, least=1),
                         },
+                        "A genre, and how many favourites are of it.",
                     ),
                     "Genres of the favourites, most frequent first. Null: unknown.",
                     nullable=True,
@@ -183,14 +192,15 @@ COMPLETE = Record(
         "page": replace(_PAGE, default=None, doc="Page of the popular films. Null: unavailable."),
         "total_pages": replace(_PAGES, default=None, doc="Pages there are. Null: unavailable."),
         "sections": _sections(
-            "popular", "trending", "recommended", "favorites", "watchlist", "history"
+            "CompleteDashboard",
+            *("popular", "trending", "recommended", "favorites", "watchlist", "history"),
         ),
     },
     "Everything that the first screen shows.",
 )
 _MESSAGE = Text("What was done, in words.", required=True, example="added to favorites")
 MESSAGES = {
-    key: Record(f"{item.name}Written", {"message": _MESSAGE, key: item})
+    key: Record(f"{item.name}Written", {"message": _MESSAGE, key: item}, "What was written.")
     for key, item in (
         ("favorite", library.FAVORITE),
         ("watchlist_item", library.WATCHLIST_ITEM),
@@ -201,6 +211,7 @@ REMOVED = {
     item.name: Record(
         f"{item.name}Removed",
         {"message": _MESSAGE, "removed": item},
+        "What was removed.",
     )
     for item in (library.FAVORITE, library.WATCHLIST_ITEM, library.HISTORY_ITEM)
 }
@@ -215,9 +226,15 @@ CONFIGURATION = Record(
                     required=True,
                     example="https://image.tmdb.org/t/p/",
                 ),
-                "poster_sizes": Many(Text("Size.", required=True), "Sizes of posters."),
-                "backdrop_sizes": Many(Text("Size.", required=True), "Sizes of wide pictures."),
-                "profile_sizes": Many(Text("Size.", required=True), "Sizes of portraits."),
+                "poster_sizes": Many(
+                    Text("Size.", required=True, example="w342"), "Sizes of posters."
+                ),
+                "backdrop_sizes": Many(
+                    Text("Size.", required=True, example="w780"), "Sizes of wide pictures."
+                ),
+                "profile_sizes": Many(
+                    Text("Size.", required=True, example="w185"), "Sizes of portraits."
+                ),
             },
             "Where pictures are.",
         ),
@@ -233,24 +250,32 @@ CONFIGURATION = Record(
 HEALTH = Record(
     "Health",
     {
-        "status": Text("", required=True, choices=("healthy",)),
-        "service": Text("", required=True, choices=("movie-dashboard-bff",)),
+        "status": Text("Always `healthy`.", required=True, choices=("healthy",)),
+        "service": Text("Name of the service.", required=True, choices=("movie-dashboard-bff",)),
         "version": Text("Version of the service.", required=True, example="0.1.0"),
     },
     "That the process answers.",
 )
-_STATUS = {"type": "string", "enum": ["pass", "warn", "fail"]}
+_STATUS = {
+    "type": "string",
+    "enum": ["pass", "warn", "fail"],
+    "description": "`warn`: it works, but not as well as it could.",
+}
 _CHECK = {
     "type": "object",
     "required": ["componentType", "observedValue", "status"],
     "properties": {
         "componentId": {"type": "string", "description": "Whose it is, where there are several."},
-        "componentType": {"type": "string", "enum": ["component", "datastore", "system"]},
+        "componentType": {
+            "type": "string",
+            "enum": ["component", "datastore", "system"],
+            "description": "What kind of part it is.",
+        },
         "observedValue": {
             "type": ["string", "number", "null"],
             "description": "What was found; null: nothing yet.",
         },
-        "observedUnit": {"type": "string"},
+        "observedUnit": {"type": "string", "description": "Unit of the value."},
         "status": _STATUS,
         "output": {"type": "string", "description": "What is wrong, in words."},
     },
@@ -265,8 +290,8 @@ READINESS = {
         "status": _STATUS,
         "version": {"type": "string", "description": "Version of this interface."},
         "releaseId": {"type": "string", "description": "Version of the service."},
-        "serviceId": {"type": "string"},
-        "description": {"type": "string"},
+        "serviceId": {"type": "string", "description": "Name of the service."},
+        "description": {"type": "string", "description": "What the checks are, in words."},
         "checks": {
             "type": "object",
             "description": "By `component:measurement`: `tmdb:circuit` (one for each class of "
@@ -289,17 +314,40 @@ PROBLEM = Record(
     },
     "A problem document (RFC 9457).",
 )
-VALIDATION_PROBLEM = Record(
-    "ValidationProblem",
-    {**PROBLEM.fields},
-    "A problem document with what is wrong in `errors`, by field.",
-)
-UPSTREAM_PROBLEM = Record(
-    "UpstreamProblem",
-    {
-        **PROBLEM.fields,
-        "upstream": Text("Which upstream failed.", required=True, choices=("tmdb", "users")),
-        "reason": Text("How it failed.", required=True, choices=_REASONS),
+# What some kinds of problem add. JSON Schemas and no shapes: not every member is always there.
+_WAIT = {
+    "type": "integer",
+    "minimum": 1,
+    "description": "Seconds to wait, as in Retry-After; left out where unknown.",
+}
+VALIDATION_MEMBERS = {
+    "type": "object",
+    "description": "A problem document that says what is wrong, by field.",
+    "properties": {
+        "errors": {
+            "type": "object",
+            "description": "What is wrong, by field; left out where `detail` says it.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        }
     },
-    "A problem document that names the upstream at fault; `retry_after` (s) where known.",
-)
+}
+WAIT_MEMBERS = {
+    "type": "object",
+    "description": "A problem document that says how long to wait.",
+    "required": ["retry_after"],
+    "properties": {"retry_after": {**_WAIT, "description": "Seconds to wait, as in Retry-After."}},
+}
+UPSTREAM_MEMBERS = {
+    "type": "object",
+    "description": "A problem document that names the upstream at fault.",
+    "required": ["upstream", "reason"],
+    "properties": {
+        "upstream": {
+            "type": "string",
+            "enum": ["tmdb", "users"],
+            "description": "Which upstream failed.",
+        },
+        "reason": {"type": "string", "enum": list(_REASONS), "description": "How it failed."},
+        "retry_after": _WAIT,
+    },
+}

@@ -114,20 +114,20 @@ PARAMETERS: dict[str, Callable[[], Any]] = {
     "certification.lte": partial(_text, "R", "Highest certification.", _code),
     "certification_country": partial(_text, "US", "Country of the certification.", _country),
 }
-for _name, _what in (
-    ("with_genres", "genres"),
-    ("without_genres", "genres that the film must not have"),
-    ("with_keywords", "keywords"),
-    ("without_keywords", "keywords that the film must not have"),
-    ("with_people", "people"),
-    ("with_cast", "people in the cast"),
-    ("with_crew", "people in the crew"),
-    ("with_companies", "companies"),
-    ("with_release_type", "release types, 1 to 6"),
-    ("with_watch_providers", "watch providers; needs watch_region"),
+for _name, _what, _example in (
+    ("with_genres", "genres", "18"),
+    ("without_genres", "genres that the film must not have", "27"),
+    ("with_keywords", "keywords", "825"),
+    ("without_keywords", "keywords that the film must not have", "825"),
+    ("with_people", "people", "819"),
+    ("with_cast", "people in the cast", "287"),
+    ("with_crew", "people in the crew", "7467"),
+    ("with_companies", "companies", "508"),
+    ("with_release_type", "release types, 1 to 6", "3"),
+    ("with_watch_providers", "watch providers; needs watch_region", "8"),
 ):
     PARAMETERS[_name] = partial(
-        _text, "18", f"Numbers of {_what}: comma for and, pipe for or.", _ids
+        _text, _example, f"Numbers of {_what}: comma for and, pipe for or.", _ids
     )
 for _end, _first, _least in (("gte", "First", "Lowest"), ("lte", "Last", "Highest")):
     for _name in ("primary_release_date", "release_date"):
