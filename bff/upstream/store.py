@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BYPASS_S = 5.0
+# After a lock that did not come free in time, which on a busy machine says only that its holder
+# had no processor just then: workers that go without the file for long ask everything twice.
+BYPASS_LOCKED_S = 0.25
 LOCK_WAIT_S = 0.05
 
 
@@ -126,7 +129,8 @@ class NoStore:
 class Bypass:
     """Runs operations on what may be lost: a file, a server. Thread-safe.
 
-    After a fault it skips them for `BYPASS_S`, then one caller tries again. One
+    After a fault it skips them for `BYPASS_S` (`BYPASS_LOCKED_S` where it was
+    only locked), then one caller tries again. One
     warning tells that it is lost, and one line that it is back.
     """
 
@@ -175,7 +179,9 @@ class Bypass:
     def _fault(self, error: Exception) -> None:
         with self._lock:
             known, self._lost = self._lost, True
-            self._until = max(self._until, time.monotonic() + BYPASS_S)
+            wait_s = min(BYPASS_S, BYPASS_LOCKED_S) if _is_locked(error) else BYPASS_S
+            if self._until != float("inf"):  # closed meanwhile
+                self._until = time.monotonic() + wait_s
         if not known:
             event(
                 log,
@@ -192,6 +198,10 @@ class Bypass:
             known, self._lost = self._lost, False
         if known:
             event(log, logging.INFO, "cache.back", store=self._name)
+
+
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 # A lease that has run out may meanwhile be somebody else's.
@@ -468,7 +478,7 @@ class FileStore:
         if table is not None and not self._suspect:
             return table
         if not self._open_lock.acquire(timeout=2 * LOCK_WAIT_S):
-            raise sqlite3.OperationalError("being opened by another thread")
+            raise sqlite3.OperationalError("locked: being opened by another thread")
         try:
             if self._table is None or self._suspect:
                 self._drop()
