@@ -220,13 +220,6 @@ class Hub:
             raise DatabaseBusy
         return Stream(subscriber, self._leave)
 
-    def cut(self) -> None:
-        """End all streams at once, without their last messages."""
-        with self._lock:
-            subscribers = list(self._subscribers)
-        for subscriber in subscribers:
-            subscriber.cut()
-
     def close(self) -> None:
         """End all streams and wait for the thread."""
         self.stopping = lambda: True
@@ -280,7 +273,7 @@ class Hub:
             began = time.monotonic()
             found = changes.after(connection, seen)
             if found is None:
-                return  # all resume, and hear what they have missed
+                seen, found = self._start_anew(connection, subscribers), []
             is_complete = len(found) < changes.LONGEST_PIECE - 1
             seen = found[-1].seq if found else seen
             data = b"".join(map(change_message, found))
@@ -297,6 +290,17 @@ class Hub:
             self._retire(subscribers, began)
             if is_complete:
                 self._pause(began, next_beat)
+
+    def _start_anew(self, connection: Connection, subscribers: list[Subscriber]) -> int:
+        """End the streams that may have missed something and return where the log ends now.
+
+        They resume, and hear that. Who has only just come has missed nothing and stays.
+        """
+        for subscriber in subscribers:
+            if subscriber.is_joined:
+                subscriber.ends_at = min(subscriber.ends_at, time.monotonic())
+                subscriber.end()
+        return changes.last(connection)
 
     def _present(self) -> list[Subscriber]:
         with self._lock:

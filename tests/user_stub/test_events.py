@@ -276,6 +276,32 @@ def test_open_stream_when_its_place_is_cut_off_then_it_ends_and_hears_of_it(
     assert next(open_stream(Last_Event_ID="2").messages) == Message("reset", 1, {"seq": 1})
 
 
+def test_log_when_it_is_cut_off_then_a_newcomer_is_still_served(
+    app: Flask,
+    client: FlaskClient,
+    open_stream: Callable[..., Opened],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """End only streams that may have missed something, not one that has just been opened."""
+    old = open_stream()
+    next(old.messages)
+    looks = changes.after
+    newcomers: list[Opened] = []
+    opening = threading.Thread(target=lambda: newcomers.append(open_stream()))
+
+    def cut_off_once(connection: Any, seq: int) -> Any:
+        monkeypatch.setattr(changes, "after", looks)
+        opening.start()
+        until(lambda: hub_of(app).count == 2)
+
+    monkeypatch.setattr(changes, "after", cut_off_once)
+
+    assert [each.event for each in old.messages if each.event != "beat"] == []
+    opening.join(10)
+    assert newcomers[0].answer.status_code == 200
+    assert next(newcomers[0].messages).event == "beat"
+
+
 @pytest.mark.parametrize("last", ["", "x", "-1", "1.5", "9" * 19])
 def test_resume_with_a_malformed_id_then_422(client: FlaskClient, last: str) -> None:
     """Refuse what is no id of ours."""
@@ -620,28 +646,15 @@ class TestFaults:
         assert hub_of(app).count == 0
         assert next(open_stream().messages).event == "beat"
 
-    def test_open_stream_when_its_fault_never_strikes_then_it_goes_on(
+    def test_open_stream_when_others_fail_then_it_goes_on(
         self, client: FlaskClient, open_stream: Callable[..., Opened]
     ) -> None:
-        """Leave streams alone where their fault has a rate of 0."""
+        """Leave streams alone where the fault is for another path or its rate is 0."""
         stream = open_stream()
-        client.put("/__faults", json={"match": "/events", "error_rate": 0, "reset": True})
-        assert next(stream.messages).event == "beat"
-        assert next(stream.messages).event == "beat"
-
-    @pytest.mark.parametrize("match", ["", "/", "/favorites"])
-    def test_open_stream_when_others_fail_then_it_ends_and_can_be_opened_again(
-        self, app: Flask, client: FlaskClient, open_stream: Callable[..., Opened], match: str
-    ) -> None:
-        """End the stream, so that who answers from memory has to ask and meets the fault."""
-        stream = open_stream()
-        next(stream.messages)
-        client.put("/__faults", json={"match": match, "error_rate": 0, "reset": True})
-
-        list(stream.messages)
-        stream.close()
-        assert hub_of(app).count == 0
-        assert next(open_stream().messages).event == "beat"
+        for fault in ({"match": "/favorites", "reset": True}, {"error_rate": 0, "reset": True}):
+            client.put("/__faults", json=fault)
+            assert next(stream.messages).event == "beat"
+            assert next(stream.messages).event == "beat"
 
     def test_open_stream_when_it_is_slow_then_its_messages_are_late_but_new(
         self, client: FlaskClient, open_stream: Callable[..., Opened]
