@@ -96,6 +96,11 @@ def ready(running: Stack, times: int = 24) -> list[dict[str, Any]]:
     return said
 
 
+def circuits_of(said: dict[str, Any], upstream: str) -> set[str]:
+    """Return the states of an upstream's circuits in one worker."""
+    return {check["observedValue"] for check in said[f"{upstream}:circuit"]}
+
+
 def bypassed(running: Stack) -> str:
     """Tell how often a worker took the shared cache for lost, which costs upstream calls."""
     count = running.servers["bff"].log.read_text().count("cache.bypassed")
@@ -242,7 +247,7 @@ def _well(running: Stack) -> bool:
 def _users_open(running: Stack) -> bool:
     """Whether the user service's circuits are open in every worker, after some more feeds."""
     in_turn(running.bff, [FEED] * 24, 24)
-    return all(set(one["users"]["circuits"].values()) == {"open"} for one in ready(running))
+    return all(circuits_of(said, "users") == {"open"} for said in ready(running))
 
 
 def _load(running: Stack, path: str, seconds: int, into: list[float]) -> None:
@@ -337,7 +342,7 @@ def unknown(quick: bool) -> Iterator[Row]:
     with stack(WEB_CONCURRENCY=4, **UNHURRIED) as running:
         answers = in_turn(running.bff, paths, 16)
         calls = running.calls("tmdb")
-        circuits = {state for one in ready(running) for state in one["tmdb"]["circuits"].values()}
+        circuits = {state for said in ready(running) for state in circuits_of(said, "tmdb")}
         most = max(calls.values())
         yield Row(
             f"{look_ups} look-ups of 50 unknown films, 4 workers",
@@ -503,7 +508,7 @@ def back(quick: bool) -> Iterator[Row]:
 
 def _all_open(running: Stack, name: str, path: str, pages: Iterator[int]) -> bool:
     in_turn(running.bff, [path.format(next(pages)) for _ in range(32)], 16)
-    return all("open" in one[name]["circuits"].values() for one in ready(running))
+    return all("open" in circuits_of(said, name) for said in ready(running))
 
 
 def _ok(running: Stack, path: str, pages: Iterator[int]) -> bool:

@@ -249,6 +249,10 @@ class House:
             breaker = None if open_s is None else replace(policy, failures=5, open_s=open_s)
             guard.policy = replace(guard.policy, breaker=breaker)
 
+    def circuit_states(self, upstream: str) -> dict[str, str]:
+        """Return the state of each circuit of an upstream."""
+        return {one.operation: one.state for one in self.parts.guards[upstream].breakers()}
+
     def warm(self, page: Page, age_s: float) -> None:
         """Put into the cache what a healthy page left there `age_s` ago."""
         self.clock.now = self._stored_at + age_s

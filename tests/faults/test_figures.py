@@ -101,7 +101,7 @@ def test_circuit_when_half_open_and_twenty_call_then_one_call_goes_out(house: Ho
     house.give("tmdb", 0.25)
     house.tmdb.fail("*", "500")
     _ask(house, [f"/api/movies/{UNKNOWN + number}" for number in range(8)], 4)
-    assert house.parts.guards["tmdb"].health()["circuits"]["details"] == "open"
+    assert house.circuit_states("tmdb") == {"details": "open"}
     house.tmdb.fail("*", "timeout")
     waited = time.monotonic() + 0.55
     assert until(lambda: time.monotonic() > waited, 2)
@@ -122,7 +122,7 @@ def test_unknown_films_when_looked_up_again_and_again_then_one_call_a_minute_and
         assert set(Counter(house.tmdb.calls).values()) == {1}
         assert len(house.tmdb.calls) == 20
         house.clock.now += 61
-    assert house.parts.guards["tmdb"].health()["circuits"] == {"details": "closed"}
+    assert house.circuit_states("tmdb") == {"details": "closed"}
 
 
 def test_retries_when_everything_fails_then_extra_calls_stay_in_the_budget(house: House) -> None:
