@@ -17,6 +17,7 @@ from config import ROOT, Config
 from tests.doctor.conftest import Serve
 from tests.doctor.servers import IMAGES, USERS, redis_with
 
+WRONG = "planted-wrong"
 BIN = Path(sys.executable).parent
 SECRETS = {
     "TMDB_READ_TOKEN": "planted-read-token",
@@ -97,9 +98,9 @@ def test_doctor_when_it_prints_then_no_secret_is_in_it(
         settings = {
             **well,
             "TMDB_BASE_URL": "http://tmdb.test/3",
-            "TMDB_PROXY": f"http://me:planted-proxy@127.0.0.1:{refusing.port}",
+            "TMDB_PROXY": f"http://me:{WRONG}@127.0.0.1:{refusing.port}",
             "USER_SERVICE_URL": here,
-            "REDIS_URL": f"redis://:planted-wrong@127.0.0.1:{port}/0",
+            "REDIS_URL": f"redis://:{WRONG}@127.0.0.1:{port}/0",
         }
         outputs = [doctor(*options, **settings) for options in ((), ("--json",))]
 
@@ -135,7 +136,7 @@ def test_start_when_settings_are_wrong_then_the_list_is_all_it_says(
         str(BIN / command[0]),
         *command[1:],
         PORT="x",
-        REDIS_URL="http://:planted@h",
+        REDIS_URL=f"http://:{WRONG}@h",
         AUTH_ENABLED="true",
     )
 

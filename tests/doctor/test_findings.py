@@ -23,6 +23,7 @@ from tests.doctor.servers import IMAGES, USERS
 
 Make = Callable[..., Subject]
 CONFIGURATION = "/3/configuration"
+RIGHT, WRONG = "planted-right", "planted-wrong"
 
 
 def look(check: Callable[[Subject], Findings], subject: Subject) -> Findings:
@@ -220,7 +221,7 @@ def test_tmdb_when_the_proxy_is_down_or_says_no_then_the_proxy_is_named(subject:
     with servers.refusing() as port:
         down = look(doctor.tmdb, subject(tmdb_url=url, tmdb_proxy=f"http://127.0.0.1:{port}"))
     with servers.talking(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n") as port:
-        proxy = f"http://me:planted-proxy-password@127.0.0.1:{port}"
+        proxy = f"http://me:{WRONG}@127.0.0.1:{port}"
         unknown = look(doctor.tmdb, subject(tmdb_url=url, tmdb_proxy=proxy))
         plain = look(doctor.tmdb, subject(tmdb_url="http://tmdb.test/3", tmdb_proxy=proxy))
 
@@ -302,11 +303,11 @@ def test_redis_when_the_password_is_wrong_then_it_is_not_told(
     subject: Make, tmp_path: Path
 ) -> None:
     """A wrong one, none, and the right one."""
-    with servers.redis_with("planted-right", tmp_path) as port:
+    with servers.redis_with(RIGHT, tmp_path) as port:
         address = f"127.0.0.1:{port}/0"
-        wrong = look(doctor.redis_server, subject(redis_url=f"redis://:planted-wrong@{address}"))
+        wrong = look(doctor.redis_server, subject(redis_url=f"redis://:{WRONG}@{address}"))
         none = look(doctor.redis_server, subject(redis_url=f"redis://{address}"))
-        right = look(doctor.redis_server, subject(redis_url=f"redis://:planted-right@{address}"))
+        right = look(doctor.redis_server, subject(redis_url=f"redis://:{RIGHT}@{address}"))
 
     told(wrong, FAIL, "refuses the password")
     told(none, FAIL, "refuses the password")

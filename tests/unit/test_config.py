@@ -298,7 +298,7 @@ def test_tmdb_when_a_credential_is_set_then_it_is_live(
     assert (settings.tmdb.base_url == config.TMDB_LIVE_URL) is live
 
 
-PROXY, OTHER = "http://someone:planted@proxy:3128", "http://other:8080"
+PROXY, OTHER = f"http://someone:{SECRET}@proxy:3128", "http://other:8080"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Log lines: whose they are, what they say, and what none of them may say."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import secrets
+from typing import Any
+
+import pytest
+
+from bff import context, logs
+from bff.context import Deadline, RequestContext
+from tests.e2e.stack import Stack
+from tests.sight.conftest import SECRET, TOKEN, bearer, lines
+
+
+@pytest.mark.e2e
+def test_logs_when_requests_of_all_kinds_were_sent_then_no_user_and_no_secret_is_in_them(
+    deployed: Stack,
+) -> None:
+    """Reads, writes, refusals, bad input and failures."""
+    user = f"person-{secrets.token_hex(6)}"
+    own = bearer(user)
+    wrong = {"Authorization": "Bearer planted-wrong-token"}
+    note = f"note-{secrets.token_hex(6)}"
+    kinds: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/api/dashboard/complete", {"headers": own}),
+        ("GET", "/api/dashboard/feed", {"headers": own}),
+        ("GET", f"/api/dashboard/search/enriched?query={note}", {"headers": own}),
+        (
+            "POST",
+            "/api/users/favorites",
+            {"headers": own, "json": {"movie_id": 550, "title": note}},
+        ),
+        ("PUT", "/api/users/watchlist/13", {"headers": own, "json": {"title": note}}),
+        ("PUT", "/api/users/history/13", {"headers": own, "json": {"progress": 0.5}}),
+        ("DELETE", "/api/users/favorites/550", {"headers": own}),
+        ("GET", "/api/users/favorites", {"headers": wrong}),
+        ("GET", f"/api/movies/popular?api_key={note}", {"headers": own}),
+        ("POST", "/api/users/favorites", {"headers": own, "data": note}),
+        ("GET", "/nowhere", {"headers": own}),
+        ("GET", "/api/movies/popular", {"headers": {"Cookie": f"session={note}"}}),
+    ]
+    for method, path, options in kinds:
+        deployed.call(method, path, **options)
+    deployed.faults("tmdb", garbage=True)
+    deployed.faults("users", status=500)
+    deployed.get("/api/dashboard/complete?page=77", headers=own)
+    deployed.faults("tmdb")
+    deployed.faults("users")
+
+    text = deployed.servers["bff"].log.read_text()
+    tokens = [headers["Authorization"].split()[1] for headers in (own, wrong)]
+    for planted in (user, note, SECRET, TOKEN, *tokens, "demo-user-123"):
+        assert planted not in text, planted
+    asked = [line for line in lines(deployed) if line["event"] == "request"]
+    assert {"method", "route", "status", "duration_ms", "upstream", "request_id"} <= set(asked[-1])
+    assert any(re.fullmatch(r"[0-9a-f]{12}", line.get("user", "")) for line in asked)
+
+
+def said(form: str, user: str | None = "anna") -> str:
+    """Return what one event and one bug look like."""
+    stream = io.StringIO()
+    root = logging.getLogger("bff")
+    kept = (root.handlers[:], root.level, root.propagate)
+    before = context.current()
+    try:
+        logs.configure("INFO", form, "salt", stream)
+        context.enter(RequestContext("id-1", Deadline.after(1), user=user, trace_id="ab" * 16))
+        log = logging.getLogger("bff.test")
+        logs.event(log, logging.INFO, "request", route="/x", status=200, duration_ms=1.5)
+        try:
+            raise ValueError("broken")
+        except ValueError as error:
+            logs.failure(log, "bug", error)
+    finally:
+        context.enter(before)
+        root.handlers[:], root.level, root.propagate = kept
+    return stream.getvalue()
+
+
+def test_text_when_a_person_reads_it_then_it_is_one_line_for_each_event() -> None:
+    """Time, level, event and fields; a traceback follows its line."""
+    first, second, *traceback = said("text").splitlines()
+
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} INFO    request route=/x status=200 duration_ms=1\.5 "
+        r"request_id=id-1 trace_id=(ab){16} user=[0-9a-f]{12}",
+        first,
+    )
+    assert " ERROR   bug " in second
+    assert traceback[0].startswith("Traceback")
+    assert traceback[-1] == "ValueError: broken"
+
+
+def test_json_when_a_program_reads_it_then_each_line_is_an_object() -> None:
+    """The traceback is a field."""
+    first, second = map(json.loads, said("json").splitlines())
+
+    assert (first["event"], first["status"], first["request_id"]) == ("request", 200, "id-1")
+    assert second["exception"].endswith("ValueError: broken")
+    assert "anna" not in said("json") + said("text")
