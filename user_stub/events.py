@@ -220,6 +220,13 @@ class Hub:
             raise DatabaseBusy
         return Stream(subscriber, self._leave)
 
+    def cut(self) -> None:
+        """End all streams at once, without their last messages."""
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
+            subscriber.cut()
+
     def close(self) -> None:
         """End all streams and wait for the thread."""
         self.stopping = lambda: True

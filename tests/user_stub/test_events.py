@@ -646,15 +646,28 @@ class TestFaults:
         assert hub_of(app).count == 0
         assert next(open_stream().messages).event == "beat"
 
-    def test_open_stream_when_others_fail_then_it_goes_on(
+    def test_open_stream_when_its_fault_never_strikes_then_it_goes_on(
         self, client: FlaskClient, open_stream: Callable[..., Opened]
     ) -> None:
-        """Leave streams alone where the fault is for another path or its rate is 0."""
+        """Leave streams alone where their fault has a rate of 0."""
         stream = open_stream()
-        for fault in ({"match": "/favorites", "reset": True}, {"error_rate": 0, "reset": True}):
-            client.put("/__faults", json=fault)
-            assert next(stream.messages).event == "beat"
-            assert next(stream.messages).event == "beat"
+        client.put("/__faults", json={"match": "/events", "error_rate": 0, "reset": True})
+        assert next(stream.messages).event == "beat"
+        assert next(stream.messages).event == "beat"
+
+    @pytest.mark.parametrize("match", ["", "/", "/favorites"])
+    def test_open_stream_when_others_fail_then_it_ends_and_can_be_opened_again(
+        self, app: Flask, client: FlaskClient, open_stream: Callable[..., Opened], match: str
+    ) -> None:
+        """End the stream, so that who answers from memory has to ask and meets the fault."""
+        stream = open_stream()
+        next(stream.messages)
+        client.put("/__faults", json={"match": match, "error_rate": 0, "reset": True})
+
+        list(stream.messages)
+        stream.close()
+        assert hub_of(app).count == 0
+        assert next(open_stream().messages).event == "beat"
 
     def test_open_stream_when_it_is_slow_then_its_messages_are_late_but_new(
         self, client: FlaskClient, open_stream: Callable[..., Opened]
