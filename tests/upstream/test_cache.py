@@ -150,19 +150,21 @@ def expected(had: str, age: float, gives: bytes | Exception) -> Any:
 
 @pytest.mark.usefixtures("_exact_ttl")
 @pytest.mark.parametrize("gives", FAILURES.values(), ids=FAILURES.keys())
-@pytest.mark.parametrize("age", [0, 59, 60, 99, 100, 699, 700, 86_499, 86_500, 200_000])
 @pytest.mark.parametrize("had", ["nothing", "answer", "missing"])
 @pytest.mark.parametrize("place", ["memory", "store"])
 def test_cache_when_asked_at_any_age_then_answers_as_its_state_says(
-    clock: Clock,
-    shared_store: FileStore,
-    source: Source,
-    place: str,
-    had: str,
-    age: float,
-    gives: bytes | Exception,
+    shared_store: FileStore, place: str, had: str, gives: bytes | Exception
 ) -> None:
     """Every age, every content, every way the upstream can answer; from memory or from the file."""
+    for age in (0, 59, 60, 99, 100, 699, 700, 86_499, 86_500, 200_000):
+        answers_as_its_state_says(shared_store, place, had, age, gives)
+
+
+def answers_as_its_state_says(
+    shared_store: FileStore, place: str, had: str, age: float, gives: bytes | Exception
+) -> None:
+    """Ask once for an entry of this age."""
+    clock, source = Clock(), Source()
     cache = make(clock, shared_store)
     if had != "nothing":
         source.gives = OLD if had == "answer" else NotFound("tmdb", "answer")
@@ -362,6 +364,17 @@ def test_cache_when_the_answer_lands_between_look_and_start_then_no_second_call_
         outcomes = together(20, lambda _, one=source: ask(cache, one))
         assert {value(outcome) for outcome in outcomes} == {"new"}
         assert source.loads == 1
+
+
+def test_cache_when_an_answer_has_landed_since_the_look_then_it_is_taken(
+    clock: Clock, source: Source
+) -> None:
+    """Who found nothing and comes to the flights when the answer is there begins none."""
+    cache = make(clock)
+    ask(cache, source)
+    assert cache._fly(source.request, None).result().value == "new"
+    assert source.loads == 1
+    assert cache._flights == {}
 
 
 def test_cache_when_fifty_meet_a_failure_then_all_hear_of_it_after_one_call(

@@ -14,11 +14,11 @@ STEPS = st.lists(
         st.tuples(st.just("call"), st.integers(1, 40)),
         st.tuples(st.just("retry"), st.integers(1, 8)),
     ),
-    max_size=60,
+    max_size=30,
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_budget_when_used_in_any_way_then_is_that_of_the_model(
     steps: list[tuple[str, float]],

@@ -68,6 +68,15 @@ def trickles(head: bytes, tail: bytes) -> Script:
     return script
 
 
+def late_byte(connection: socket.socket, server: RawServer) -> None:
+    """Send some of the body shortly before the deadline, and then hang."""
+    server.read(connection)
+    connection.sendall(LONG)
+    server.over.wait(0.8 * TIMEOUT_S)
+    connection.sendall(b"x")
+    server.over.wait(10)
+
+
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 SLOW: dict[str, Script] = {
     "nobody reads": deaf,
@@ -77,6 +86,7 @@ SLOW: dict[str, Script] = {
     "trickle of header lines": trickles(HEAD, b"X-A: b\r\n" * 1000),
     "hang after the headers": says(LONG),
     "hang in the body": says(LONG, b"x" * 5000),
+    "a late byte of the body and a hang": late_byte,
     "trickle of body bytes": trickles(LONG, b"x" * 5000),
     "body without a length": trickles(HEAD + b"\r\n", b"x" * 5000),
     "trickle of chunks": trickles(CHUNKED, b"1\r\nx\r\n" * 1000),
