@@ -7,6 +7,7 @@ from typing import Any
 
 from bff.model import Failed, Ok, Outcome, Outcomes, Plan
 from bff.pages import recommended
+from bff.pages.marks import Marks
 from bff.pages.sections import optional, required, section, sections
 from bff.ports import Params, TmdbReads, UserReads
 
@@ -57,10 +58,12 @@ def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
         required(outcomes["popular"])
     said["recommended"] = _with_reason(said["recommended"], outcomes, recommendations)
     popular = optional(outcomes["popular"])
+    marks = Marks.of(outcomes["favorites"], outcomes["watchlist"])
+    films = optional(picked)
     return {
-        "popular_movies": popular and popular["results"][:SHOWN],
-        "trending_movies": _films(outcomes["trending"]),
-        "recommended_for_you": optional(picked),
+        "popular_movies": _films(outcomes["popular"], marks),
+        "trending_movies": _films(outcomes["trending"], marks),
+        "recommended_for_you": None if films is None else marks.marked(films),
         "continue_watching": _begun(outcomes["history"]),
         "stats": _stats(outcomes),
         "page": popular and popular["page"],
@@ -69,9 +72,9 @@ def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
     }
 
 
-def _films(outcome: Outcome[Json]) -> list[Json] | None:
+def _films(outcome: Outcome[Json], marks: Marks) -> list[Json] | None:
     films = optional(outcome)
-    return None if films is None else films["results"][:SHOWN]
+    return None if films is None else marks.marked(films["results"][:SHOWN])
 
 
 def _recommended(outcomes: Outcomes, recommendations: Outcomes) -> Outcome[list[Json]]:

@@ -27,25 +27,26 @@ def assemble(outcomes: Outcomes) -> Json:
     """Return the film page; raise where the film is missing."""
     film = required(outcomes["movie"])
     credits, reviews = film["credits"], film["reviews"]  # noqa: A001 - TMDB's own word
+    similar, recommended = film["similar"], film["recommendations"]
+    marks = Marks.of(outcomes["favorites"], outcomes["watchlist"])
     details = {name: value for name, value in film.items() if name not in BLOCKS}
     return {
         **details,
-        "user_data": _user_data(film["id"], outcomes),
+        "user_data": _user_data(film["id"], marks, outcomes["history"]),
         "cast": credits and credits["cast"],
         "crew": credits and credits["crew"],
         "reviews_count": reviews and reviews["total_results"],
-        "similar_movies": film["similar"] and film["similar"]["results"],
-        "recommended_movies": film["recommendations"] and film["recommendations"]["results"],
+        "similar_movies": similar and marks.marked(similar["results"]),
+        "recommended_movies": recommended and marks.marked(recommended["results"]),
         "sections": sections(outcomes),
     }
 
 
-def _user_data(movie_id: int, outcomes: Outcomes) -> Json:
-    marks = Marks.of(outcomes["favorites"], outcomes["watchlist"])
+def _user_data(movie_id: int, marks: Marks, history: Outcome[Json]) -> Json:
     return {
         **marks.on(movie_id),
-        "watched_date": _field(outcomes["history"], movie_id, "watched_date"),
-        "progress": _field(outcomes["history"], movie_id, "progress"),
+        "watched_date": _field(history, movie_id, "watched_date"),
+        "progress": _field(history, movie_id, "progress"),
         "added_to_favorites_date": (marks.favorites or {}).get(movie_id, {}).get("added_date"),
         "added_to_watchlist_date": (marks.watchlist or {}).get(movie_id, {}).get("added_date"),
     }

@@ -93,6 +93,14 @@ def _users(section: str, *nulls: str, **more: object) -> Call:
     return Call(section, "users", section, f"/{section}", nulls=nulls, **more)  # type: ignore[arg-type]
 
 
+def _liked(*lists: str) -> tuple[str, ...]:
+    return tuple(f"{name}[].{mark}" for name in lists for mark in ("is_favorite", "user_rating"))
+
+
+def _planned(*lists: str) -> tuple[str, ...]:
+    return tuple(f"{name}[].is_in_watchlist" for name in lists)
+
+
 _FAVORITES = _users(
     "favorites", "favorites_count", "movies[].is_favorite", "movies[].user_rating", ahead=0
 )
@@ -117,11 +125,13 @@ PAGES = (
                 "favorites",
                 *("user_data.is_favorite", "user_data.user_rating"),
                 "user_data.added_to_favorites_date",
+                *_liked("similar_movies", "recommended_movies"),
                 ahead=0,
             ),
             _users(
                 "watchlist",
                 *("user_data.is_in_watchlist", "user_data.added_to_watchlist_date"),
+                *_planned("similar_movies", "recommended_movies"),
                 ahead=0,
             ),
             _users("history", "user_data.watched_date", "user_data.progress", ahead=0),
@@ -153,10 +163,16 @@ PAGES = (
             _users(
                 "favorites",
                 *("stats.total_favorites", "stats.avg_rating", "stats.favorite_genres"),
+                *_liked("popular_movies", "trending_movies"),
                 feeds=(("recommended", True),),
                 ahead=0,
             ),
-            _users("watchlist", "stats.total_watchlist", feeds=(("recommended", False),), ahead=0),
+            _users(
+                *("watchlist", "stats.total_watchlist"),
+                *_planned("popular_movies", "trending_movies", "recommended_for_you"),
+                feeds=(("recommended", False),),
+                ahead=0,
+            ),
             _users(
                 "history",
                 *("continue_watching", "stats.movies_watched"),

@@ -131,8 +131,6 @@ def _expected(house: House, case: Case) -> Any:
 def _lose(house: House, case: Case, call: Call, body: Any) -> None:
     """Take from the page what it cannot have without a call."""
     body["sections"][call.section] = _section(case, "unavailable")
-    for path in call.nulls:
-        _null(body, path)
     for section, needed in call.feeds:
         fed = next(one for one in case.page.calls if one.section == section)
         if needed:
@@ -143,6 +141,8 @@ def _lose(house: House, case: Case, call: Call, body: Any) -> None:
             body["sections"][section] = _section(case, "ok")
             less = house.healthy_but(case.page, *EMPTY[call.section])
             body[fed.nulls[0]] = less[fed.nulls[0]]
+    for path in call.nulls:
+        _null(body, path)
 
 
 def _section(case: Case, status: str, age: int | None = None) -> dict[str, Any]:
@@ -159,7 +159,8 @@ def _null(body: Any, path: str) -> None:
     found = re.fullmatch(r"(?:(\w+)(\[\])?\.)?(\w+)", path)
     assert found, path
     where, each, name = found.groups()
-    parts = [body] if where is None else body[where] if each else [body[where]]
+    # A list that is null itself has nothing more to lose.
+    parts = [body] if where is None else (body[where] or []) if each else [body[where]]
     for part in parts:
         assert part[name] is not None or each, f"{path} is null in the healthy answer"
         part[name] = None

@@ -107,10 +107,10 @@ ENRICHED = Record(
         "crew": Many(tmdb.CREW, "First ten of the crew. Null: unknown.", nullable=True, most=10),
         "reviews_count": Integer("Number of reviews. Null: unknown.", least=0),
         "similar_movies": Many(
-            tmdb.FILM, "Films of the same kind. Null: unknown.", nullable=True, most=6
+            MARKED_FILM, "Films of the same kind. Null: unknown.", nullable=True, most=6
         ),
         "recommended_movies": Many(
-            tmdb.FILM, "What TMDB recommends. Null: unknown.", nullable=True, most=6
+            MARKED_FILM, "What TMDB recommends. Null: unknown.", nullable=True, most=6
         ),
         "sections": _sections("EnrichedMovie", "movie", "favorites", "watchlist", "history"),
     },
@@ -133,15 +133,15 @@ COMPLETE = Record(
     "CompleteDashboard",
     {
         "popular_movies": Many(
-            tmdb.FILM, "Popular films. Null: unavailable.", nullable=True, most=12
+            MARKED_FILM, "Popular films. Null: unavailable.", nullable=True, most=12
         ),
         "trending_movies": Many(
-            tmdb.FILM, "Films that trend this week. Null: unavailable.", nullable=True, most=12
+            MARKED_FILM, "Films that trend this week. Null: unavailable.", nullable=True, most=12
         ),
         "recommended_for_you": Many(
             Record(
                 "RecommendedFilm",
-                {**tmdb.FILM.fields, "because": _BECAUSE},
+                {**MARKED_FILM.fields, "because": _BECAUSE},
                 "A film that the user may like, with the reason.",
             ),
             "Films that the user may like and does not have. Null: unavailable.",
