@@ -909,7 +909,7 @@ export interface components {
              */
             page: number | null;
             /** @description Popular films. Null: unavailable. */
-            popular_movies: components["schemas"]["Film"][] | null;
+            popular_movies: components["schemas"]["MarkedFilm"][] | null;
             /** @description Films that the user may like and does not have. Null: unavailable. */
             recommended_for_you: components["schemas"]["RecommendedFilm"][] | null;
             sections: components["schemas"]["CompleteDashboardSections"];
@@ -920,7 +920,7 @@ export interface components {
              */
             total_pages: number | null;
             /** @description Films that trend this week. Null: unavailable. */
-            trending_movies: components["schemas"]["Film"][] | null;
+            trending_movies: components["schemas"]["MarkedFilm"][] | null;
         };
         /** @description The parts of the page. */
         CompleteDashboardSections: {
@@ -1097,7 +1097,7 @@ export interface components {
             /** @description Countries that it was made in. */
             production_countries: components["schemas"]["ProductionCountry"][];
             /** @description What TMDB recommends. Null: unknown. */
-            recommended_movies: components["schemas"]["Film"][] | null;
+            recommended_movies: components["schemas"]["MarkedFilm"][] | null;
             /**
              * Format: date
              * @description Day of the first release. Null: unknown.
@@ -1118,7 +1118,7 @@ export interface components {
             runtime: number | null;
             sections: components["schemas"]["EnrichedMovieSections"];
             /** @description Films of the same kind. Null: unknown. */
-            similar_movies: components["schemas"]["Film"][] | null;
+            similar_movies: components["schemas"]["MarkedFilm"][] | null;
             /** @description Languages that are spoken in it. */
             spoken_languages: components["schemas"]["SpokenLanguage"][];
             /**
@@ -2164,6 +2164,10 @@ export interface components {
              * @example 550
              */
             id: number;
+            /** @description Whether it is among the user's favourites. Null: unknown. */
+            is_favorite: boolean | null;
+            /** @description Whether it is on the user's watchlist. Null: unknown. */
+            is_in_watchlist: boolean | null;
             /**
              * @description Original language as ISO 639-1.
              * @example en
@@ -2197,6 +2201,8 @@ export interface components {
              * @example Fight Club
              */
             title: string;
+            /** @description The user's stars, 1 to 5. Null: none or unknown. */
+            user_rating: number | null;
             /**
              * @description Whether it is no film but a video, such as a concert.
              * @example false
