@@ -10,12 +10,11 @@ class IdempotencySchema(Schema):
 
     key = fields.String(
         data_key="Idempotency-Key",
-        validate=validate.Regexp(r"^[!-~]{1,255}$"),
+        validate=validate.Regexp(r"^[!-~]{0,255}$"),
         metadata={
-            "description": "Names the write, for 24 hours: sent again with the same key, it is "
-            "not done twice. The same key with another request is 422, or 409 while the first "
-            "is under way.",
-            "example": "5f1d7c2e-favorite-550",
+            "description": "Names the write, for 24 hours, by a text such as a UUID: sent again "
+            "with the same key, it is not done twice. The same key with another request is 422, "
+            "or 409 while the first is under way. Empty: no key.",
         },
     )
 
