@@ -98,6 +98,12 @@ def section_of(section: str, status: str) -> Counter:
 
 
 @lru_cache(16)
+def call_seconds_of(upstream: str) -> Histogram:
+    """Return the histogram of calls to an upstream."""
+    return UPSTREAM_SECONDS.labels(upstream)
+
+
+@lru_cache(16)
 def cache_of(result: str) -> Counter:
     """Return the counter of a result of the cache."""
     return CACHE.labels(result)

@@ -326,7 +326,7 @@ class Guard:
         name = self.policy.name
         context.current().timings.append(Timing(name, operation, outcome, duration_ms))
         metrics.call_of(name, operation, outcome).inc()
-        metrics.UPSTREAM_SECONDS.labels(name).observe(duration_ms / 1000)
+        metrics.call_seconds_of(name).observe(duration_ms / 1000)
         event(
             log,
             logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING,
