@@ -1,6 +1,6 @@
 """Measure what the BFF does while its upstreams fail, with real processes; print a Markdown table.
 
-.venv/bin/python -m bench.failure               every case, about six minutes
+.venv/bin/python -m bench.failure               every case, about 15 minutes
 .venv/bin/python -m bench.failure hang back     some of them
 .venv/bin/python -m bench.failure --quick       shorter rounds, coarser figures
 """
