@@ -74,8 +74,20 @@ def _proxy_url(value: str) -> None:
 
 
 def _redis_url(value: str) -> None:
-    if value and _split(value).scheme not in ("redis", "rediss", "unix"):
+    if not value:
+        return
+    parts = _split(value)
+    if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValidationError("must be a redis://, rediss:// or unix:// address")
+    if parts.scheme != "unix" and not re.fullmatch(r"/?|/[0-9]+", parts.path):
+        # The client would take any other path for database 0.
+        raise ValidationError("must name a database by its number, as in redis://127.0.0.1:6379/0")
+    from redis import ConnectionPool  # only the BFF has the setting, and few have a Redis
+
+    try:
+        ConnectionPool.from_url(value).make_connection()  # reads every option, connects to nobody
+    except (TypeError, ValueError):
+        raise ValidationError("has an option that is unknown or has a wrong value") from None
 
 
 def _origin(value: str) -> bool:
