@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import redis
 from flask import Flask
@@ -23,7 +26,7 @@ from bff.fan_out import FanOut
 from bff.health import Checks
 from bff.tracing import Passing, Tracer
 from bff.upstream import doctor
-from bff.upstream.board import NoBoard, RedisBoard
+from bff.upstream.board import Board, NoBoard, RedisBoard
 from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache, CachePolicy
 from bff.upstream.changes import Changes
@@ -66,7 +69,7 @@ class Bff:
         users = Guard(
             _policy("users", config.users, config.breaker),
             submit,
-            board=board,
+            board=_users_board(config, self.redis),
             tracer=self.tracer,
         )
         self.guards = {"tmdb": tmdb, "users": users}
@@ -216,6 +219,20 @@ def _turns(config: Config, client: redis.Redis | None, store: Store) -> Turns:
     if client is None:
         return alone
     return RedisTurns(client, ceiling, alone, hold_s=config.tmdb.timeout_s + 1)
+
+
+def _users_board(config: Config, client: redis.Redis | None) -> Board:
+    """Return where those who ask the same user service share its circuits.
+
+    A machine may have a user service of its own: that one fails says nothing of the others.
+    """
+    if client is None:
+        return NoBoard()
+    url = config.users.base_url
+    host = urlsplit(url).hostname or ""
+    here = host in ("localhost", "::1") or host.startswith("127.")
+    place = f"{url} on {socket.gethostname()}" if here else url
+    return RedisBoard(client, f"bff:circuit:{hashlib.sha256(place.encode()).hexdigest()[:16]}:")
 
 
 def _redis(config: Config) -> redis.Redis | None:
