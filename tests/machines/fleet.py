@@ -137,13 +137,14 @@ class Writers:
         self.begun = threading.Event()
         self._pause = threading.Event()
         self._doors, self._films = doors, films
+        self._name = uuid.uuid4().hex
         self._threads = [
             threading.Thread(target=self._write, args=(number,)) for number in self.added
         ]
 
     def user(self, number: int) -> str:
         """Return the name of a client."""
-        return f"writer-{number}"
+        return f"{self._name}-{number}"
 
     def start(self) -> None:
         """Begin, and return when the first writes are answered."""

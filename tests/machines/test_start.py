@@ -25,12 +25,12 @@ USERS = ("user_stub/gunicorn_conf.py", "user_stub.wsgi:app")
 @pytest.mark.parametrize(
     ("served", "setting", "value"),
     [
-        (BFF, "REDIS_URL", "redis://:hidden-pass@127.0.0.1:port/0"),
-        (BFF, "REDIS_URL", "redis://:hidden-pass@127.0.0.1/zero"),
-        (BFF, "REDIS_URL", "redis://:hidden-pass@127.0.0.1/0?socket_timeout=soon"),
-        (BFF, "REDIS_URL", "redis://:hidden-pass@127.0.0.1/0?no_such_option=1"),
-        (USERS, "DATABASE_URL", "mysql://me:hidden-pass@127.0.0.1/films"),
-        (USERS, "DATABASE_URL", "postgres://me:hidden-pass@127.0.0.1:port/films"),
+        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1:port/0"),
+        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1/zero"),
+        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1/0?socket_timeout=soon"),
+        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1/0?no_such_option=1"),
+        (USERS, "DATABASE_URL", "mysql://me:change-me@127.0.0.1/films"),
+        (USERS, "DATABASE_URL", "postgres://me:change-me@127.0.0.1:port/films"),
         (USERS, "DATABASE_URL", "films.sqlite"),
     ],
 )
@@ -57,7 +57,7 @@ def test_start_when_an_address_does_not_parse_then_it_stops_and_names_the_settin
     said = ended.stdout + ended.stderr
     assert ended.returncode != 0
     assert f"{setting}: " in said, said
-    assert "hidden-pass" not in said
+    assert "change-me" not in said
 
 
 def test_bff_when_redis_is_down_at_the_start_then_it_warns_and_serves_and_shares_later(
