@@ -85,7 +85,8 @@ class Encoder:
         elif any(timing.outcome == "hit" for timing in context.current().timings):
             headers.append(("Cache-Status", f"{SERVICE}; hit; ttl={int(answer.fresh_s)}"))
         else:
-            headers.append(("Cache-Status", f"{SERVICE}; fwd=miss; stored"))
+            stored = "; stored" if answer.kept else ""
+            headers.append(("Cache-Status", f"{SERVICE}; fwd=miss{stored}"))
         return _conditional(encoded, headers)
 
     def _encoded(

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.05, 2.0
 LOST_S = 5.0  # how long the stream may be lost before readiness warns of it
+MOST_EVENT_BYTES = 64 * 1024
 NO_STREAM_PAUSE_S = 15.0  # a user service without a stream: each request asks it
 
 
@@ -90,20 +91,29 @@ class Changes:
                 raise _NoStreamError
             response.raise_for_status()
             self._is("alive")
-            for event, data in events(response):
+            for name, data in events(response):
                 if self._closed.is_set():
                     return
-                self._take(event, data)
+                self._take(name, data)
 
-    def _take(self, event: str, data: bytes) -> None:
-        if event == "change":
-            change = orjson.loads(data)
-            self._libraries.changed(str(change["user"]), int(change["revision"]))
-        elif event == "reset":
+    def _take(self, name: str, data: bytes) -> None:
+        if name == "change":
+            self._libraries.changed(*_change(data))
+        elif name == "reset":
             self._libraries.lost()
-        elif event != "beat":
+        elif name != "beat":
             return
         self._libraries.beat()
+
+
+def _change(data: bytes) -> tuple[str, int]:
+    """Return user and revision of a change; raise ValueError where it is something else."""
+    change = orjson.loads(data)
+    user = change.get("user") if isinstance(change, dict) else None
+    revision = change.get("revision") if isinstance(change, dict) else None
+    if not isinstance(user, str) or type(revision) is not int:
+        raise ValueError("no change of a library")
+    return user, revision
 
 
 class _NoStreamError(Exception):
@@ -117,6 +127,8 @@ def events(response: requests.Response) -> Iterator[tuple[str, bytes]]:
         part = response.raw.read1(65_536)
         if not part:
             return
+        if len(rest) > MOST_EVENT_BYTES:
+            raise ValueError("an event without an end")
         *blocks, rest = (rest + part).replace(b"\r\n", b"\n").split(b"\n\n")
         for block in blocks:
             name, data = "message", b""

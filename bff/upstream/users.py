@@ -153,7 +153,7 @@ class UserClient:
         # One key per intended write: the user service acts once, whoever sends it again.
         headers = {"Idempotency-Key": key or str(uuid4())}
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
-        written = self.guard.send(kind.name, request, lambda reply: _written(kind, reply))
+        written = self.guard.send(kind.name, request, lambda reply: _written(kind, method, reply))
         if written.revision is not None:
             self.libraries.changed(user, written.revision)
         return written
@@ -186,8 +186,8 @@ class UserClient:
 COLLECTIONS = {kind.name: kind for kind in (FAVORITES, WATCHLIST, HISTORY)}
 
 
-def _written(kind: Collection, reply: Reply) -> Written:
-    if reply.status == 404:
+def _written(kind: Collection, method: str, reply: Reply) -> Written:
+    if reply.status == 404 and method == "DELETE":  # what is added or set need not be there
         raise NotFound(NAME, kind.item_key.replace("_", " "))
     try:
         answer = orjson.loads(reply.body)

@@ -88,7 +88,7 @@ def test_read_when_it_was_in_the_cache_or_not_then_cache_status_says_so(
     outcome: str, said: str
 ) -> None:
     """RFC 9211: a hit with what is left, or a miss."""
-    response = read(Ok({}, 1.0, 49.0), Timing("tmdb", "popular", outcome))
+    response = read(Ok({}, 1.0, 49.0, kept=True), Timing("tmdb", "popular", outcome))
 
     assert said in response.headers["Cache-Status"]
 

@@ -25,6 +25,15 @@ class JsonInteger(fields.Integer):
         return super()._validated(value)
 
 
+class JsonNumber(fields.Float):
+    """A number as JSON has it: "2" and true are none."""
+
+    def _validated(self, value: Any) -> float:
+        if type(value) not in (int, float):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 def _movie_id() -> Any:
     return JsonInteger(
         required=True,
@@ -48,7 +57,11 @@ def _title() -> Any:
 def _poster() -> Any:
     return fields.String(
         allow_none=True,
-        validate=[validate.Length(1, 200), validate.Regexp(r"^/[\x21-\x7e]*$"), printable],
+        validate=[
+            validate.Length(1, 200),
+            validate.Regexp(r"^/[A-Za-z0-9_-][A-Za-z0-9._-]*$"),
+            printable,
+        ],
         metadata={
             "description": "Path of the poster; TMDB's where left out.",
             "example": "/pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg",
@@ -95,7 +108,7 @@ class FavoriteEntrySchema(FavoriteChangeSchema):
 class ProgressSchema(_Body):
     """How much of a film was watched."""
 
-    progress = fields.Float(
+    progress = JsonNumber(
         required=True,
         validate=validate.Range(0, 1),
         metadata={"description": "Share that was watched, 0 to 1.", "example": 0.4},

@@ -27,6 +27,29 @@ _IDS = re.compile(r"[0-9]{1,10}([,|][0-9]{1,10}){0,49}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9.+ -]{1,20}([,|][A-Za-z0-9.+ -]{1,20}){0,19}", re.ASCII)
 
 
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?", re.ASCII)
+
+
+class _Integer(fields.Integer):
+    """Digits and perhaps a sign; Python also reads 1_0, spaces and the digits of other scripts."""
+
+    def _validated(self, value: Any) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", str(value), re.ASCII):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class _Float(fields.Float):
+    """A decimal number."""
+
+    def _validated(self, value: Any) -> float:
+        if not re.fullmatch(
+            r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?", str(value), re.ASCII
+        ):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 def _text(example: Any, doc: str, *checks: Callable[[str], Any], required: bool = False) -> Any:
     return fields.String(
         required=required,
@@ -36,7 +59,7 @@ def _text(example: Any, doc: str, *checks: Callable[[str], Any], required: bool 
 
 
 def _number(example: Any, doc: str, low: float, high: float) -> Any:
-    kind = fields.Integer if isinstance(example, int) else fields.Float
+    kind = _Integer if isinstance(example, int) else _Float
     return kind(
         validate=validate.Range(low, high), metadata={"description": doc, "example": example}
     )
@@ -74,7 +97,7 @@ _SEEN = re.compile(r"[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7
 
 PARAMETERS: dict[str, Callable[[], Any]] = {
     "page": partial(
-        fields.Integer,
+        _Integer,
         load_default=1,
         validate=validate.Range(1, MOST_PAGES),
         metadata={"description": "Page, from 1 to 500.", "example": 1},
