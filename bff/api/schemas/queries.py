@@ -27,7 +27,7 @@ _IDS = re.compile(r"[0-9]{1,10}([,|][0-9]{1,10}){0,49}", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9.+ -]{1,20}([,|][A-Za-z0-9.+ -]{1,20}){0,19}", re.ASCII)
 
 
-_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?", re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 
 
 class _Integer(fields.Integer):
@@ -44,7 +44,7 @@ class _Float(fields.Float):
 
     def _validated(self, value: Any) -> float:
         if not re.fullmatch(
-            r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?", str(value), re.ASCII
+            r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?", str(value), re.ASCII
         ):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
