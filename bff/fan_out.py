@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from bff import context, metrics
@@ -34,23 +35,27 @@ class FanOut:
     def run(self, plan: Plan) -> Outcomes:
         """Make the calls and return an outcome for each name of the plan.
 
-        What is in memory is taken without a thread. A call that is not done at
-        the deadline is left to itself; its own timeout ends it and gives its
-        slot back. An exception that is no upstream's failure is a bug and is
-        raised.
+        What is in memory is taken without a thread, and the last of the other
+        calls is made in this one, which would only wait. A call of the pool that
+        is not done at the deadline is left to itself; its own timeout ends it and
+        gives its slot back. An exception that is no upstream's failure is a bug
+        and is raised.
         """
         outcomes: Outcomes = {}
-        futures: dict[str, Future[Any]] = {}
+        unknown: list[str] = []
         for name, call in plan.items():
             known = call.peek()
             if known is not None:
                 outcomes[name] = known
             else:
-                futures[name] = call.start()
-        if futures:
-            wait(futures.values(), timeout=max(0.0, context.current().deadline.left_s()))
-            for name, future in futures.items():
-                outcomes[name] = _outcome(plan[name], future)
+                unknown.append(name)
+        futures = {name: plan[name].start(here=name == unknown[-1]) for name in unknown}
+        for name, future in futures.items():
+            if not future.done():
+                # Cheaper than concurrent.futures.wait, and ends at the same moment.
+                with suppress(TimeoutError, CancelledError):
+                    future.exception(max(0.0, context.current().deadline.left_s()))
+            outcomes[name] = _outcome(plan[name], future)
         return {name: outcomes[name] for name in plan}
 
     def one(self, call: Call[T]) -> Ok[T]:

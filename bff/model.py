@@ -60,13 +60,15 @@ Outcome = Ok[T] | Failed | Missing
 
 
 class Call(Protocol[T_co]):
-    """A call that is planned and not yet made. None of its methods blocks.
+    """A call that is planned and not yet made.
 
     `peek` answers from memory or not at all, which saves the hand-over to a
     thread. `start` has the work done by a thread of the pool; calls that ask for
     the same may share one future. `finish` makes the answer of it: it
     raises `bff.errors.UpstreamError` or `bff.errors.NotFound`, and takes a
-    future that is not done for a call that came too late.
+    future that is not done for a call that came too late. None of them blocks,
+    but `start` where the caller has nothing else to do than to wait (`here`): a
+    call that is of this request alone is then made in the caller's thread.
     """
 
     @property
@@ -76,8 +78,8 @@ class Call(Protocol[T_co]):
     def peek(self) -> Ok[T_co] | None:
         """Return what is known already, or None."""
 
-    def start(self) -> Future[Any]:
-        """Begin to ask."""
+    def start(self, *, here: bool = False) -> Future[Any]:
+        """Begin to ask; `here`: or ask, until the deadline at the latest."""
 
     def finish(self, future: Future[Any]) -> Ok[T_co]:
         """Return the answer, or raise."""

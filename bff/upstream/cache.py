@@ -46,20 +46,28 @@ class CachePolicy:
     most_bytes: int = 24 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[T]):
+    """What an upstream answered: the body, what it says, and how long it stays fresh."""
+
+    body: bytes
+    value: T
+    ttl_s: float
+
+
 @dataclass(frozen=True)
 class Request(Generic[T]):
-    """What is asked for: `load` asks the upstream, `decode` reads its body.
+    """What is asked for: `load` asks the upstream, `decode` reads a body that was stored.
 
-    `load` returns body and ttl in seconds; it raises `NotFound` or
-    `UpstreamError`. `decode` raises `BadResponse`, and what does not decode is
-    never stored.
+    `load` raises `NotFound` or `UpstreamError`, `BadResponse` among them: what
+    does not decode is never stored. `decode` raises `BadResponse`.
     """
 
     key: str
     upstream: str
     operation: str
     what: str
-    load: Callable[[], tuple[bytes, float]]
+    load: Callable[[], Loaded[T]]
     decode: Callable[[bytes], T]
 
 
@@ -285,9 +293,10 @@ class Cache:
         if stored is None or (known and stored.stored_at <= known.stored_at):
             return None
         try:
-            entry = self._decoded(request, stored)
+            value = None if stored.body is None else request.decode(stored.body)
         except BadResponse:
             return None
+        entry = _entry(stored, value)
         self._keep(request.key, entry)
         late_s = self._late_s(stored)
         fresh = late_s < 0
@@ -303,11 +312,13 @@ class Cache:
                 return shared
             self._count(request, "miss")
             try:
-                body, ttl_s = request.load()
-                stored = Stored(body, self._clock(), ttl_s * random.uniform(1 - JITTER, 1))
+                loaded = request.load()
+                ttl_s = loaded.ttl_s * random.uniform(1 - JITTER, 1)
+                stored = Stored(loaded.body, self._clock(), ttl_s)
+                entry = _entry(stored, loaded.value)
             except NotFound:
                 stored = Stored(None, self._clock(), MISSING_TTL_S)
-            entry = self._decoded(request, stored)
+                entry = _entry(stored, None)
             self._keep(request.key, entry)
             keep_s = stored.ttl_s + (0 if entry.missing else self._policy.stale_s)
             self._store.put(request.key, stored, keep_s)
@@ -316,13 +327,6 @@ class Cache:
             self._store.release(request.key)
 
     # -- memory
-
-    def _decoded(self, request: Request[Any], stored: Stored) -> _Entry:
-        missing = stored.body is None
-        value = None if stored.body is None else request.decode(stored.body)
-        # Decoded JSON takes about five times the room of its text.
-        size = 5 * len(stored.body or b"") + 500
-        return _Entry(value, missing, stored.stored_at, stored.ttl_s, size)
 
     def _lookup(self, key: str) -> _Entry | None:
         with self._entries_lock:
@@ -339,3 +343,9 @@ class Cache:
         metrics.cache_of(result).inc()
         if result in ("hit", "stale"):
             context.current().timings.append(Timing(request.upstream, request.operation, "hit"))
+
+
+def _entry(stored: Stored, value: Any) -> _Entry:
+    # Decoded JSON takes about five times the room of its text.
+    size = 5 * len(stored.body or b"") + 500
+    return _Entry(value, stored.body is None, stored.stored_at, stored.ttl_s, size)

@@ -28,9 +28,9 @@ class DirectCall:
         """Know nothing."""
         return None
 
-    def start(self) -> Future[Any]:
-        """Begin to ask."""
-        return self.guard.start(self.send)
+    def start(self, *, here: bool = False) -> Future[Any]:
+        """Begin to ask; `here`: ask in this thread."""
+        return self.guard.start(self.send, here=here)
 
     def finish(self, future: Future[Any]) -> Ok[Any]:
         """Return the answer, or raise."""

@@ -6,6 +6,7 @@ as one of the errors of `bff.errors`.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import random
 import threading
@@ -159,8 +160,8 @@ class Guard:
         """Close the connections."""
         self._session.close()
 
-    def start(self, task: Callable[..., T], *args: Any) -> Future[T]:
-        """Have a thread of the pool do `task`, in a slot of the bulkhead; never blocks.
+    def start(self, task: Callable[..., T], *args: Any, here: bool = False) -> Future[T]:
+        """Have a thread of the pool do `task`, in a slot of the bulkhead; or do it `here`.
 
         Everything that the task does has the upstream's timeout, and not more
         than is left of the request's deadline. Without a slot, or without a
@@ -171,7 +172,8 @@ class Guard:
         except Saturated as error:
             return self._turned_away(error)
         try:
-            future = self._submit(self._within, task, *args)
+            submit = _done_here if here else self._submit
+            future = submit(self._within, task, *args)
         except RuntimeError:  # the pool is closed, or the system gives no more threads
             self.bulkhead.give()
             return self._turned_away(Saturated(self.policy.name, "no thread", 1))
@@ -283,7 +285,10 @@ class Guard:
             raise CutShort(name, "no time left")
         try:
             with self._session.send(
-                request, stream=True, timeout=timeout_s, allow_redirects=False, proxies={}
+                # The sockets tighten it to what is left of the deadline.
+                request,
+                stream=True,
+                timeout=self.policy.timeout_s,
             ) as response:
                 body = self._body(response)
         except requests.Timeout as error:
@@ -336,6 +341,16 @@ class Guard:
             outcome=outcome,
             duration_ms=round(duration_ms, 1),
         )
+
+
+def _done_here(task: Callable[..., T], *args: Any) -> Future[T]:
+    """Do `task` in this thread, in a copy of its context; return what the pool would."""
+    future: Future[T] = Future()
+    try:
+        future.set_result(contextvars.copy_context().run(task, *args))
+    except BaseException as error:  # it is raised where the result is asked for
+        future.set_exception(error)
+    return future
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

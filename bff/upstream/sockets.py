@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -23,9 +24,17 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from bff import context
 from bff.upstream.names import Names
 
+# Python asks the kernel, and lets other threads run, each time that a timeout is set: with two
+# threads at work that costs as much as the call. So a socket may be late by this.
+SLACK_S = 0.01
+
 
 class _Deadline:
     """Mixed into a socket class: tightens its timeout before it sends or reads."""
+
+    def settimeout(self: Any, value: float | None) -> None:
+        if value != self.gettimeout():
+            super().settimeout(value)  # type: ignore[misc]
 
     def recv_into(self: Any, *args: Any, **kwargs: Any) -> int:
         return int(_in_time(self, super().recv_into, *args, **kwargs))  # type: ignore[misc]
@@ -45,7 +54,7 @@ def _in_time(sock: socket.socket, operation: Callable[..., Any], *args: Any, **k
     if left_s <= 0:
         raise TimeoutError("deadline of the request has passed")
     limit_s = sock.gettimeout()
-    if limit_s is not None and limit_s <= left_s:
+    if limit_s is not None and limit_s <= left_s + SLACK_S:
         return operation(*args, **kwargs)
     sock.settimeout(left_s)
     try:
@@ -71,8 +80,9 @@ def _connect(host: str, port: int, timeout_s: float, options: Iterable[Any]) -> 
     Each has half of the time that is left and the last has all of it, so that
     a dead address neither adds up nor leaves nothing for the next one.
     """
-    until = time.monotonic() + timeout_s
-    found = NAMES.addresses(host.strip("[]"), port, timeout_s)
+    most_s = min(timeout_s, context.current().deadline.left_s())
+    until = time.monotonic() + most_s
+    found = NAMES.addresses(host.strip("[]"), port, most_s)
     error = OSError("the name has no address")
     for number, (family, kind, proto, _, address) in enumerate(found, 1):
         left_s = until - time.monotonic()
@@ -132,6 +142,7 @@ class DeadlineAdapter(HTTPAdapter):
 
     def __init__(self, slots: int, proxy: str = "") -> None:
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._pools: dict[tuple[str, Any], Any] = {}
         super().__init__(pool_connections=2, pool_maxsize=slots, max_retries=0)
         if proxy:
             self.proxy_manager_for(proxy)  # once, and not by the first threads that need it
@@ -148,9 +159,49 @@ class DeadlineAdapter(HTTPAdapter):
             made.pool_classes_by_scheme = dict(_POOLS)
         return self.proxy_manager[proxy]
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-        """Send through the proxy of this adapter, if it has one, and through no other."""
-        return super().send(request, *args, **{**kwargs, "proxies": self._proxies})
+    # What follows does once for each upstream, or not at all, what requests does for each call.
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool of an address, through this adapter's proxy if any and no other."""
+        origin = _origin(request)
+        pool = self._pools.get((origin, verify))
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, self._proxies)
+            super().cert_verify(pool, origin, verify, None)  # type: ignore[no-untyped-call]
+            self._pools[origin, verify] = pool
+        return pool
+
+    def cert_verify(self, *_: Any) -> None:
+        """Do nothing: a pool is told once what it must verify."""
+
+    def request_url(self, request: requests.PreparedRequest, _proxies: Any) -> str:
+        """Return the target as it is sent: a path, or the whole URL for a proxy of plain HTTP."""
+        if self._proxies:
+            return super().request_url(request, self._proxies)
+        return str(request.url)[len(_origin(request)) :]
+
+    def build_response(
+        self, request: requests.PreparedRequest, raw: BaseHTTPResponse
+    ) -> requests.Response:
+        """Return the answer, without the cookies that came with it."""
+        response = requests.Response()
+        response.status_code, response.reason = raw.status, raw.reason or ""
+        response.headers, response.raw = raw.headers, raw  # type: ignore[assignment]
+        response.request, response.url = request, str(request.url)
+        return response
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        self._pools.clear()
+        super().close()
+
+
+def _origin(request: requests.PreparedRequest) -> str:
+    """Return scheme, host and port of a URL that has a path."""
+    url = str(request.url)
+    return url[: url.index("/", len("https://"))]
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}

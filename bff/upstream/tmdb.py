@@ -11,16 +11,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-import requests
 
 from bff import context, reads
 from bff.errors import BadResponse, NotFound
 from bff.model import Call, Ok
 from bff.reads import Read
 from bff.shapes import Malformed, Record
-from bff.upstream.cache import Cache, Request
+from bff.upstream.cache import Cache, Loaded, Request
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
+from bff.upstream.session import prepared
 
 NAME = "tmdb"
 KNOWN_PLANS = 4096
@@ -74,8 +74,11 @@ class CachedCall:
         """Return what is in memory and may be served, or None."""
         return self.cache.peek(self.request)
 
-    def start(self) -> Future[Any]:
-        """Join whoever asks for the same already, or begin to ask."""
+    def start(self, *, here: bool = False) -> Future[Any]:
+        """Join whoever asks for the same already, or have a thread of the pool ask.
+
+        Never `here`: others wait for the answer as well, and have more time.
+        """
         return self.cache.start(self.request)
 
     def finish(self, future: Future[Any]) -> Ok[dict[str, Any]]:
@@ -131,7 +134,7 @@ class TmdbClient:
             decode=lambda body: decode(row.shape, NAME, body),
         )
         if self.cache is None:
-            return DirectCall(self.guard, lambda: request.decode(request.load()[0]))
+            return DirectCall(self.guard, lambda: request.load().value)
         return CachedCall(self.cache, request)
 
     def popular(self, params: Params) -> Call[dict[str, Any]]:
@@ -162,25 +165,24 @@ class TmdbClient:
         """Plan TMDB's configuration of images."""
         return self.read(reads.CONFIGURATION)
 
-    def _load(self, row: Read, target: str, known: Params, what: str) -> tuple[bytes, float]:
+    def _load(self, row: Read, target: str, known: Params, what: str) -> Loaded[dict[str, Any]]:
         ttl_s = float(self._ttl_s * row.ttl)
         # A list is always there: 404 in its place is a wrong address or an ailing upstream.
         names_a_thing = "_id}" in row.path
 
-        def checked(reply: Reply) -> tuple[bytes, float]:
+        def checked(reply: Reply) -> Loaded[dict[str, Any]]:
             if reply.status == 404 and names_a_thing:
                 raise NotFound(NAME, what)
             if reply.status != 200:
                 raise BadResponse(NAME, f"status {reply.status}")
-            decode(row.shape, NAME, reply.body)  # garbage counts against the upstream
-            return reply.body, min(ttl_s, _max_age_s(reply.headers, ttl_s))
+            value = decode(row.shape, NAME, reply.body)  # garbage counts against the upstream
+            return Loaded(reply.body, value, min(ttl_s, _max_age_s(reply.headers, ttl_s)))
 
-        request = requests.PreparedRequest()
-        request.prepare(
-            method="GET",
-            url=f"{self._base_url}{target}",
-            params={**known, **self._credential.query()},
-            headers={
+        query = urlencode({**known, **self._credential.query()})
+        request = prepared(
+            "GET",
+            f"{self._base_url}{target}?{query}",
+            {
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
                 "X-Request-ID": context.current().request_id,

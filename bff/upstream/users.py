@@ -22,6 +22,7 @@ from bff.shapes import Malformed, Record
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
 from bff.upstream.libraries import Held, Libraries
+from bff.upstream.session import prepared
 from bff.upstream.tmdb import decode
 
 NAME = "users"
@@ -178,9 +179,7 @@ class UserClient:
         if item is not None:
             headers["Content-Type"] = "application/json"
             body = orjson.dumps(item)
-        request = requests.PreparedRequest()
-        request.prepare(method=method, url=self._base_url + path, headers=headers, data=body)
-        return request
+        return prepared(method, self._base_url + path, headers, body)
 
 
 COLLECTIONS = {kind.name: kind for kind in (FAVORITES, WATCHLIST, HISTORY)}

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -44,11 +44,13 @@ class Work:
     action: Callable[[], Any]
     known: Ok[Any] | None = None
     upstream: str = "tmdb"
+    here: list[bool] = field(default_factory=list)
 
     def peek(self) -> Ok[Any] | None:
         return self.known
 
-    def start(self) -> Future[Any]:
+    def start(self, *, here: bool = False) -> Future[Any]:
+        self.here.append(here)
         return self.pool.submit(self.action)
 
     def finish(self, future: Future[Any]) -> Ok[Any]:
@@ -94,6 +96,21 @@ def test_run_when_the_answer_is_in_memory_then_no_thread_is_used(pool: FanOut) -
 
     assert pool.run({"known": Work(pool, action, known=Ok("memory"))}) == {"known": Ok("memory")}
     assert not pool._pool._threads
+
+
+def test_run_then_the_last_of_the_calls_is_made_by_who_waits(pool: FanOut) -> None:
+    """The others are out by then; what is in memory is no call."""
+    plan = {
+        "first": Work(pool, lambda: 1),
+        "last": Work(pool, lambda: 2),
+        "known": Work(pool, failing(AssertionError()), known=Ok(3)),
+    }
+    assert pool.run(plan) == {"first": Ok(1), "last": Ok(2), "known": Ok(3)}
+    assert {name: work.here for name, work in plan.items()} == {
+        "first": [False],
+        "last": [True],
+        "known": [],
+    }
 
 
 def test_run_when_the_deadline_passes_then_what_is_not_there_has_failed(pool: FanOut) -> None:

@@ -28,7 +28,7 @@ from bff.errors import (
 from bff.fan_out import FanOut
 from bff.model import Failed, Ok
 from bff.upstream import cache as cache_module
-from bff.upstream.cache import Cache, CachePolicy, Request
+from bff.upstream.cache import Cache, CachePolicy, Loaded, Request
 from bff.upstream.guard import Guard, Policy
 from bff.upstream.store import FileStore, NoStore, Store, Stored
 from bff.upstream.tmdb import Credential, TmdbClient
@@ -52,13 +52,13 @@ class Source:
             f"key {next(numbers)}", "tmdb", "popular", "answer", self._load, self._decode
         )
 
-    def _load(self) -> tuple[bytes, float]:
+    def _load(self) -> Loaded[str]:
         self.loads += 1
         self.seen.append((threading.current_thread().name, context.current().background))
         self.ready()
         if isinstance(self.gives, Exception):
             raise self.gives
-        return self.gives, TTL
+        return Loaded(self.gives, self._decode(self.gives), TTL)
 
     def _decode(self, body: bytes) -> str:
         if body == b"garbage":

@@ -156,6 +156,40 @@ def test_guard_when_a_task_runs_then_it_has_the_upstreams_time_and_not_more_than
     assert guard.start(lambda: context.current().deadline.left_s()).result(5) <= 0.5
 
 
+def test_guard_when_a_task_is_done_here_then_in_a_slot_and_a_context_of_its_own(
+    make_guard: MakeGuard,
+) -> None:
+    """As in the pool, but for the thread; the caller's own deadline is as it was."""
+    guard = make_guard(timeout_s=2, slots=1)
+    before = context.current()
+
+    def task() -> tuple[int, int, float]:
+        left_s = context.current().deadline.left_s()
+        return threading.get_ident(), guard.bulkhead.in_flight, left_s
+
+    future = guard.start(task, here=True)
+    assert future.done()
+    thread, in_flight, left_s = future.result()
+    assert (thread, in_flight) == (threading.get_ident(), 1)
+    assert 1 < left_s <= 2
+    assert context.current() is before
+    assert guard.bulkhead.in_flight == 0
+
+
+def test_guard_when_a_task_that_is_done_here_fails_then_its_future_has(
+    make_guard: MakeGuard,
+) -> None:
+    """Nothing is raised before the result is asked for, and the slot is given back once."""
+    guard = make_guard(slots=1)
+
+    def fail(raised: BaseException) -> None:
+        raise raised
+
+    for error in (ValueError("a bug"), RuntimeError("another"), SystemExit()):
+        assert guard.start(fail, error, here=True).exception(0) is error
+        assert guard.bulkhead.in_flight == 0
+
+
 # -- retries
 
 
