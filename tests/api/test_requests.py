@@ -345,6 +345,20 @@ def test_method_when_it_is_not_offered_then_it_is_405_with_allow(
             assert allowed == {*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 
+def test_options_when_it_is_asked_then_allow_is_the_whole_answer(
+    client: ContractClient, document: Document
+) -> None:
+    """204 without a body has no media type to speak of; pages and files are no exception."""
+    for path in ("/docs", "/docs-ui/redoc/redoc.standalone.js", "/", *paths(document)):
+        response = client.options(path)
+
+        assert response.status_code == 204, path
+        assert "OPTIONS" in response.headers["Allow"]
+        assert "Content-Type" not in response.headers
+        assert "Content-Length" not in response.headers
+        assert response.data == b""
+
+
 @pytest.mark.parametrize(
     "path", ["/api", "/api/movies", "/api/movies/popular/", "/api//movies/popular", "/x%0Ay"]
 )
@@ -373,7 +387,8 @@ def test_cors_when_the_origin_is_configured_then_the_preflight_allows_it(
         },
     )
 
-    assert response.status_code == 200
+    assert response.status_code == 204
+    assert "Content-Type" not in response.headers
     assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
     assert method in response.headers["Access-Control-Allow-Methods"]
     allowed = response.headers["Access-Control-Allow-Headers"].lower()
