@@ -11,6 +11,7 @@ import flask_smorest
 import orjson
 from flask import Flask, Response
 
+from bff.api import encode
 from bff.api.blueprint import CONVERTERS
 from bff.api.problems import CONTENT_TYPE, KINDS
 from bff.api.schemas import answers
@@ -41,6 +42,9 @@ how many seconds to wait.
 `/api/configuration`.
 
 This product uses the TMDB API but is not endorsed or certified by TMDB."""
+# As long as a release lasts these answers stay as they are, and a client asks once in a while.
+_FOR_A_WHILE = "public, max-age=300"
+_HTML = "text/html; charset=utf-8"
 _BEARER = """A JSON Web Token whose `sub` is the user. Without one the demo user is meant, \
 unless the service asks for a token (`AUTH_ENABLED`): then it is 401."""
 TAGS = (
@@ -125,11 +129,15 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         """Serve the document; it is made once."""
         if not self._document:
             self._document = orjson.dumps(completed(self.spec.to_dict(), _examples()))
-        return Response(
-            self._document,
-            content_type="application/json",
-            headers={"Cache-Control": "public, max-age=300"},
-        )
+        return encode.settled(self._document, encode.JSON, _FOR_A_WHILE)
+
+    def _openapi_swagger_ui(self) -> Response:
+        """Serve the page of Swagger UI."""
+        return encode.settled(super()._openapi_swagger_ui().encode(), _HTML, "no-cache")
+
+    def _openapi_redoc(self) -> Response:
+        """Serve the page of ReDoc."""
+        return encode.settled(super()._openapi_redoc().encode(), _HTML, "no-cache")
 
 
 def _response(status: HTTPStatus) -> dict[str, Any]:
@@ -237,4 +245,4 @@ def _problem_kind(name: str) -> Response:
         "status": kind.status,
         "advice": kind.advice,
     }
-    return Response(orjson.dumps(told), content_type="application/json")
+    return encode.settled(orjson.dumps(told), encode.JSON, _FOR_A_WHILE)

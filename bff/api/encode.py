@@ -116,6 +116,13 @@ def written(body: Json, status: int = 200) -> Response:
     )
 
 
+def settled(body: bytes, kind: str, cache: str = "no-store") -> Response:
+    """Answer what has no sections, such as a document. `kind`: Content-Type; `cache`: how long."""
+    return _conditional(
+        Encoded(body, _tag(body)), [("Content-Type", kind), ("Cache-Control", cache)]
+    )
+
+
 def _encode_page(body: Json) -> Encoded:
     sections = body.get("sections", {})
     degraded = ", ".join(name for name, part in sections.items() if part["status"] != "ok")
@@ -128,7 +135,11 @@ def _encode_page(body: Json) -> Encoded:
 
 def _encode(body: Json, fresh: bool) -> Encoded:
     text = orjson.dumps(body)
-    return Encoded(text, f'"{blake2b(text, digest_size=12).hexdigest()}"' if fresh else "")
+    return Encoded(text, _tag(text) if fresh else "")
+
+
+def _tag(body: bytes) -> str:
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def _conditional(encoded: Encoded, headers: list[tuple[str, str]]) -> Response:

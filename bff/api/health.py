@@ -30,10 +30,11 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
 
     def health() -> Response:
         """Tell that the process answers; asks no upstream"""
-        return Response(alive, content_type=encode.JSON, headers={"Cache-Control": "no-store"})
+        return encode.settled(alive, encode.JSON)
 
     for path, endpoint in (("/health", "health"), ("/health/live", "live")):
         view = blp.response(200, components.ref(answers.HEALTH))(health)
+        view = blp.fails("NOT_MODIFIED")(view)
         view = blp.no_query(view)
         blp.route(path, endpoint=endpoint)(view)
 
@@ -46,6 +47,7 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
         content_type=HEALTH_JSON,
         description="The process is ending, and can do no more work",
     )
+    @blp.fails("NOT_MODIFIED")
     def ready() -> Response:
         """Tell whether the process can work; an upstream that is down is a warning"""
         checks = services.health()
@@ -59,23 +61,18 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
             "description": "what this worker knows; asking it costs no upstream call",
             "checks": checks,
         }
-        return Response(
-            orjson.dumps(body),
-            503 if worst == "fail" else 200,
-            content_type=HEALTH_JSON,
-            headers={"Cache-Control": "no-store"},
-        )
+        text = orjson.dumps(body)
+        if worst == "fail":
+            return Response(text, 503, {"Cache-Control": "no-store"}, content_type=HEALTH_JSON)
+        return encode.settled(text, HEALTH_JSON)
 
     @blp.route("/metrics")
     @blp.no_query
     @blp.response(200, {"type": "string"}, content_type="text/plain")
+    @blp.fails("NOT_MODIFIED")
     def prometheus() -> Response:
         """Get the metrics of all workers, in Prometheus' text format"""
-        return Response(
-            metrics.exposition(),
-            content_type=CONTENT_TYPE_LATEST,
-            headers={"Cache-Control": "no-store"},
-        )
+        return encode.settled(metrics.exposition(), CONTENT_TYPE_LATEST)
 
     @blp.route("/api/configuration")
     @blp.no_query

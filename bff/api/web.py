@@ -13,7 +13,7 @@ import flask
 import orjson
 from flask import Response, request
 
-from bff.api.encode import JSON
+from bff.api import encode
 
 FILES = Path(__file__).resolve().parents[1] / "web"
 # The addresses that the page's own router knows; each can be opened directly.
@@ -54,9 +54,7 @@ def blueprint(tmdb_is_live: bool, tmdb_url: str, users_url: str) -> flask.Bluepr
 
     @blp.get("/web/dev.json")
     def stub_addresses() -> Response:
-        return Response(
-            orjson.dumps(stubs), content_type=JSON, headers={"Cache-Control": "no-store"}
-        )
+        return encode.settled(orjson.dumps(stubs), encode.JSON)
 
     return blp
 
