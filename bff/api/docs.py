@@ -12,7 +12,7 @@ import orjson
 from flask import Flask, Response
 
 from bff.api import encode
-from bff.api.blueprint import CONVERTERS
+from bff.api.blueprint import CONVERTERS, refuse_query
 from bff.api.problems import CONTENT_TYPE, KINDS
 from bff.api.schemas import answers
 from bff.api.schemas.documents import Components
@@ -127,16 +127,19 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
     def _openapi_json(self) -> Response:
         """Serve the document; it is made once."""
+        refuse_query()
         if not self._document:
             self._document = orjson.dumps(completed(self.spec.to_dict(), _examples()))
         return encode.settled(self._document, encode.JSON, _FOR_A_WHILE)
 
     def _openapi_swagger_ui(self) -> Response:
         """Serve the page of Swagger UI."""
+        refuse_query()
         return encode.settled(super()._openapi_swagger_ui().encode(), _HTML, "no-cache")
 
     def _openapi_redoc(self) -> Response:
         """Serve the page of ReDoc."""
+        refuse_query()
         return encode.settled(super()._openapi_redoc().encode(), _HTML, "no-cache")
 
 
@@ -236,6 +239,7 @@ def register(app: Flask, version: str) -> Api:
 
 def _problem_kind(name: str) -> Response:
     """Explain a kind of problem: where the `type` of a problem document leads."""
+    refuse_query()
     kind = KINDS.get(name)
     if kind is None:
         flask.abort(404, "there is no such kind of problem")

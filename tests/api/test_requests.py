@@ -131,7 +131,23 @@ def test_parameter_when_it_is_unknown_then_every_operation_refuses_it(
     assert tmdb.calls + users.calls == []
 
 
-@pytest.mark.parametrize("path", ["/api/movies/popular", "/api/dashboard/feed"])
+@pytest.mark.parametrize(
+    "path", ["/docs", "/redoc", "/openapi.json", "/problems/validation", "/problems/nothing"]
+)
+@pytest.mark.parametrize(
+    ("query", "word"), [("planted=1", "Unknown field."), ("a=1&a=1", "Must be given once.")]
+)
+def test_parameter_when_the_address_is_not_in_the_document_then_it_is_refused_all_the_same(
+    client: ContractClient, path: str, query: str, word: str
+) -> None:
+    """The document, its pages and the kinds of problems take no parameter."""
+    response = client.get(f"{path}?{query}")
+
+    assert response.status_code == 422
+    assert response.json["errors"] == {query[: query.index("=")]: [word]}
+
+
+@pytest.mark.parametrize("path", ["/api/movies/popular", "/api/dashboard/feed", "/health"])
 def test_parameter_when_it_is_given_twice_then_it_is_refused(
     client: ContractClient, path: str, tmdb: Upstream
 ) -> None:
