@@ -12,7 +12,8 @@
 
 A module of its own beside `gunicorn.conf.py`, because it belongs to the server and not to the
 application: `bff` must run under any WSGI server. Written against gunicorn 27.0, whose
-`ThreadWorker` has `enqueue_req`, `handle`, `_keepalive_after` and `handle_error` to hook in.
+`ThreadWorker` has `enqueue_req`, `handle`, `_keepalive_after` and `handle_error` to hook in, and
+whose `RequestParser` makes requests of its `mesg_class`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from gunicorn import util
 from gunicorn.http import errors
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
@@ -65,7 +69,37 @@ REFUSALS: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
 )
 _BUG = "The server met an error of its own."
 # As bff/api/lifecycle.py has it: a token of RFC 9110, section 5.6.2.
-_PLAIN_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_PLAIN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
+_PLAIN_TOKEN = re.compile(_PLAIN)
+_ID_LINE = re.compile(rf"^x-request-id:[ \t]*({_PLAIN})[ \t]*\r?$".encode(), re.I | re.M)
+
+
+class ReadRequest(Request):  # type: ignore[misc]  # gunicorn has no types
+    """A request that a refusal of it can be told of.
+
+    gunicorn drops a request that it refuses, with all that it has read by then: the target, and
+    the headers beside the wrong one. Here it travels with the exception.
+    """
+
+    head = b""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except errors.ParseException as error:
+            error.refused = self
+            raise
+
+    def parse_headers(self, data: bytes, from_trailer: bool = False) -> Any:
+        """Read the headers; keep their bytes where one is wrong."""
+        try:
+            return super().parse_headers(data, from_trailer)
+        except errors.ParseException:
+            self.head = data
+            raise
+
+
+RequestParser.mesg_class = ReadRequest
 
 
 class Handover:
@@ -179,7 +213,8 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that never reached the application, or that it failed to answer."""
         status, detail = refusal(exc)
-        request_id = _request_id(req)
+        read = req or getattr(exc, "refused", None)
+        request_id = _request_id(read)
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.error("server.error request_id=%s", request_id, exc_info=exc)
         else:
@@ -193,7 +228,7 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 request_id,
             )
         try:
-            util.write_nonblock(client, problem(status, detail, request_id))
+            util.write_nonblock(client, problem(status, detail, request_id, _path(read)))
         except Exception:
             self.log.debug("server.refused could not be answered")
 
@@ -229,14 +264,18 @@ def refusal(exc: Exception) -> tuple[HTTPStatus, str]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, _BUG
 
 
-def problem(status: HTTPStatus, detail: str, request_id: str) -> bytes:
-    """Return a whole HTTP answer with a problem document, after which the connection closes."""
+def problem(status: HTTPStatus, detail: str, request_id: str, path: str = "") -> bytes:
+    """Return a whole HTTP answer with a problem document, after which the connection closes.
+
+    `path` is that of the request; empty where it could not be read.
+    """
     body = json.dumps(
         {
             "type": "about:blank",
             "title": status.phrase,
             "status": status.value,
             "detail": detail,
+            **({"instance": path} if path else {}),
             "request_id": request_id,
         }
     ).encode()
@@ -254,8 +293,14 @@ def problem(status: HTTPStatus, detail: str, request_id: str) -> bytes:
 
 
 def _request_id(req: Any) -> str:
-    """Return the caller's id where the headers could be read and it is a plain token."""
+    """Return the caller's id where it could be read and is a plain token, else a new one."""
     for name, value in getattr(req, "headers", None) or ():
         if name == "X-REQUEST-ID" and _PLAIN_TOKEN.fullmatch(value):
             return str(value)
-    return uuid.uuid4().hex
+    found = _ID_LINE.search(getattr(req, "head", b""))
+    return found[1].decode() if found else uuid.uuid4().hex
+
+
+def _path(req: Any) -> str:
+    """Return the path of the target as the application would know it; empty: it was not read."""
+    return unquote(getattr(req, "path", None) or "", errors="replace")

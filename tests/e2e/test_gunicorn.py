@@ -175,7 +175,8 @@ def test_refusal_when_gunicorn_answers_itself_then_it_is_a_problem_document(
     assert headers["cache-control"] == "no-store"
     assert headers["connection"] == "close"
     assert document["status"] == status
-    assert set(document) == {"type", "title", "status", "detail", "request_id"}
+    known = {"type", "title", "status", "detail", "request_id"}
+    assert set(document) - {"instance"} == known
     assert all(document.values())
     assert headers["x-request-id"] == document["request_id"]
 
@@ -198,6 +199,53 @@ def test_refusal_when_the_caller_gave_a_request_id_then_it_is_kept(server: Serve
     _, headers, body = exchange(server.port, b"GET /broken HTTP/1.1\r\nX-Request-ID: abc-1\r\n\r\n")
 
     assert headers["x-request-id"] == json.loads(body)["request_id"] == "abc-1"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(b"Expect: tea", id="bad-expectation"),
+        pytest.param(b"A B: c", id="bad-header-name"),
+        pytest.param(b"A: b\x00c", id="bad-header"),
+        pytest.param(b"A: b\r\n c", id="folded-header"),
+        pytest.param(b"A: " + b"a" * 9_000, id="long-header"),
+        pytest.param(b"\r\n".join([b"A: b"] * 120), id="many-headers"),
+        pytest.param(b"Transfer-Encoding: rot13", id="bad-coding"),
+        pytest.param(b"Content-Length: -1", id="bad-length"),
+    ],
+)
+@pytest.mark.parametrize("order", ["id-first", "id-last"])
+def test_refusal_when_the_target_was_read_then_the_document_names_it_and_keeps_the_id(
+    server: Server, wrong: bytes, order: str
+) -> None:
+    """One wrong header does not make the rest of the head unknown."""
+    lines = [b"X-Request-ID: abc-1", wrong]
+    if order == "id-last":
+        lines.reverse()
+    request = b"GET /a%20b?c=d HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"
+
+    _, headers, body = exchange(server.port, request)
+
+    assert json.loads(body)["instance"] == "/a b"
+    assert headers["x-request-id"] == json.loads(body)["request_id"] == "abc-1"
+
+
+def test_refusal_when_the_id_is_no_plain_token_then_it_is_a_new_one(server: Server) -> None:
+    """What is not fit for a log line is not taken from a refused head either."""
+    _, headers, _ = exchange(
+        server.port, b"GET / HTTP/1.1\r\nX-Request-ID: two words\r\nA: b\x00c\r\n\r\n"
+    )
+
+    assert len(headers["x-request-id"]) == 32
+
+
+def test_refusal_when_the_target_could_not_be_read_then_there_is_no_instance(
+    server: Server,
+) -> None:
+    """Nothing is made up for a request line that is none."""
+    for line in (b"nonsense", b"GET /?q=" + b"a" * 10_000 + b" HTTP/1.1"):
+        _, _, body = exchange(server.port, line + b"\r\n\r\n")
+        assert "instance" not in json.loads(body)
 
 
 def test_long_query_when_within_the_limit_then_it_reaches_the_application(server: Server) -> None:
