@@ -67,7 +67,7 @@ REPLAYED_HEADER = {
 LOCATION_HEADER = {"description": "The item's address.", "schema": {"type": "string"}}
 
 PROBLEMS = {
-    400: "The body is not JSON",
+    400: "The body is not JSON, or has a key more than once",
     401: "The service token is missing or wrong (where one is set)",
     404: "The film is not in the list",
     409: "The film is in the list already, or a request with this key is still being worked on",
@@ -87,7 +87,7 @@ class JsonParser(FlaskParser):
         if not is_json_request(req):
             raise UnsupportedMediaType("the body must be application/json")
         try:
-            return json.loads(req.get_data(cache=True))
+            return json.loads(req.get_data(cache=True), object_pairs_hook=_keys_once)
         except (ValueError, RecursionError):
             # ValueError: not JSON, not UTF-8, or a number of thousands of digits.
             raise BadRequest("the body is not JSON") from None
@@ -96,6 +96,17 @@ class JsonParser(FlaskParser):
         """Raise `Invalid` with one entry per field, nested ones as `genres.0.name`."""
         messages: Any = error.messages
         raise Invalid(dict(_flat("", messages.get("json", messages))))
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object; raise 400 where it has a key twice, which means nothing for sure."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            # In ASCII: a name may hold half surrogates, which cannot be encoded.
+            raise BadRequest(f"the body has the key {name[:100]!a} more than once")
+        found[name] = value
+    return found
 
 
 def _flat(prefix: str, messages: Any) -> list[tuple[str, list[str]]]:

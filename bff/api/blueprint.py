@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial, wraps
@@ -33,7 +34,7 @@ class StrictParser(FlaskParser):
 
     A parameter that is given twice, bytes that are no UTF-8 and control
     characters are refused (422); so is what no schema knows. A body that is
-    not declared as JSON is 415.
+    not declared as JSON is 415, one that has a key twice is 400.
     """
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
@@ -62,11 +63,23 @@ class StrictParser(FlaskParser):
             # The standard library reads more than JSON (NaN, lone surrogates), and raises
             # something else than JSONDecodeError for deep nesting and for endless numbers.
             body = orjson.loads(req.get_data(cache=True))
-        except orjson.JSONDecodeError:
+            # orjson takes the last of several values for a key without a word (RFC 8259,
+            # section 4: what comes of it is unpredictable); only this one tells of the keys.
+            json.loads(req.get_data(cache=True), object_pairs_hook=_keys_once)
+        except (orjson.JSONDecodeError, RecursionError):
             abort(400, "the body is not JSON")
         if not isinstance(body, dict):
             raise refuse({"request": ["Must be an object."]}, "json")
         return body
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> None:
+    """Raise 400 where an object has a key twice."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            abort(400, f"the body has the key {name[:100]!r} more than once")
+        seen.add(name)
 
 
 def refuse_query() -> None:

@@ -57,7 +57,7 @@ TAGS = (
 # What each status means here; the other words of an answer are its schema's.
 _MEANING = {
     304: "The caller's copy, named by `If-None-Match`, still holds.",
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or has a key more than once.",
     401: "The token is missing where one is needed, wrong or expired.",
     404: "There is no such film, person or entry.",
     409: "It is in the list already, or the same Idempotency-Key is at work.",

@@ -72,6 +72,29 @@ def test_body_when_it_is_not_declared_as_json_then_it_is_415(
 
 
 @writes
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('{"movie_id": 1, "movie_id": 2}', "movie_id"),
+        ('{"rating": 5, "rating": 5}', "rating"),
+        (r'{"title": "a", "t\u0069tle": "b"}', "title"),
+        ('{"genres": [{"id": 1, "id": 2}]}', "id"),
+        ('{"😀": 1, "😀": 2}', "😀"),
+    ],
+)
+def test_body_when_it_has_a_key_twice_then_it_is_400_and_named(
+    client: ContractClient, method: str, path: str, body: str, key: str, tmdb: Upstream
+) -> None:
+    """Which of two values is meant nobody can know; readers of JSON differ."""
+    response = client.open(path, method=method, data=body, content_type=JSON)
+
+    assert response.status_code == 400
+    assert response.json["type"] == "/problems/malformed"
+    assert response.json["detail"] == f"the body has the key '{key}' more than once"
+    assert not tmdb.calls
+
+
+@writes
 def test_body_when_it_is_2_mb_then_it_is_413(
     client: ContractClient, method: str, path: str
 ) -> None:

@@ -163,6 +163,21 @@ def test_body_that_is_not_json_is_400(client: FlaskClient, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"movie_id": 1, "movie_id": 2}', "'movie_id'"),
+        ('{"movie_id": 1, "genres": [{"id": 1, "name": "a", "id": 2}]}', "'id'"),
+        (r'{"\ud800": 1, "\ud800": 2}', r"'\ud800'"),
+    ],
+)
+def test_body_with_a_key_twice_is_400(client: FlaskClient, body: str, name: str) -> None:
+    """Refuse what readers of JSON understand in different ways, and name the key."""
+    answer = client.post("/favorites", data=body, content_type="application/json")
+
+    assert assert_problem(answer, 400)["detail"] == f"the body has the key {name} more than once"
+
+
+@pytest.mark.parametrize(
     "content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/x"]
 )
 def test_body_of_another_type_is_415(client: FlaskClient, content_type: str | None) -> None:

@@ -2675,7 +2675,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UpstreamProblem"];
             };
         };
-        /** @description The body is not JSON. */
+        /** @description The body is not JSON, or has a key more than once. */
         BAD_REQUEST: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
