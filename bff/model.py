@@ -56,6 +56,18 @@ class Missing:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write as its caller means it.
+
+    `key` has it done once, however often it is sent; empty: the caller gave none.
+    `fingerprint` stands for what the caller sent, and tells a repetition from another write.
+    """
+
+    key: str
+    fingerprint: str
+
+
 Outcome = Ok[T] | Failed | Missing
 
 

@@ -24,6 +24,7 @@ events = JsonBlueprint("events", __name__, description="Changes as they happen")
 lists = JsonBlueprint("lists", __name__, description="Favourites, watchlist and history")
 
 IDEMPOTENCY_KEY = re.compile(KEY_PATTERN)
+FINGERPRINT = re.compile(r"[!-~]{1,128}")
 MOVIE_ID = re.compile(r"[1-9][0-9]{0,9}")
 EVENT_ID = re.compile(r"[0-9]{1,18}")
 EVENT_STREAM = "text/event-stream"
@@ -342,12 +343,15 @@ def _movie_id(text: str) -> int:
 
 def _request_key() -> RequestKey | None:
     key = request.headers.get("Idempotency-Key")
+    sent = request.headers.get("Idempotency-Fingerprint")
+    if sent is not None and not FINGERPRINT.fullmatch(sent):
+        raise Invalid({"Idempotency-Fingerprint": ["Must be 1 to 128 printable characters."]})
     if key is None:
         return None
     if not IDEMPOTENCY_KEY.fullmatch(key):
         raise Invalid({"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]})
     digest = hashlib.sha256(f"{request.method} {request.path}\n".encode())
-    digest.update(request.get_data(cache=True))
+    digest.update(request.get_data(cache=True) if sent is None else sent.encode())
     return RequestKey(key, digest.hexdigest())
 
 

@@ -42,6 +42,15 @@ KEY = {
     "description": "Makes a repeated request act once; kept for 24 hours, per user.",
     "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
 }
+FINGERPRINT = {
+    "in": "header",
+    "name": "Idempotency-Fingerprint",
+    "required": False,
+    "description": "Stands for what the first sender of the request sent, and tells a repetition "
+    "from another request in place of the body: a service in between that fills the body in may "
+    "fill it in differently the next time.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+}
 MOVIE_ID = {
     "in": "path",
     "name": "movie_id",
@@ -172,7 +181,7 @@ def operation(
         if body is not None:
             documented = blueprint.arguments(body)(documented)
         if writes:
-            documented = blueprint.doc(parameters=[KEY])(documented)
+            documented = blueprint.doc(parameters=[KEY, FINGERPRINT])(documented)
         if body is None:
             # Without a body to read, the layers only describe: the view is called without them.
             vars(view)["_apidoc"] = vars(documented)["_apidoc"]

@@ -10,7 +10,7 @@ from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.fan_out import FanOut
 from bff.health import Checks
-from bff.model import Call
+from bff.model import Call, Intent
 from bff.ports import Json, Params, TmdbReads, UserReads
 from bff.reads import Read
 
@@ -36,15 +36,15 @@ class Users(UserReads, Protocol):
     def collection(self, name: str, user: str) -> Call[Json]:
         """Plan one collection by its name."""
 
-    def add(self, name: str, user: str, item: Mapping[str, Any], key: str) -> Call[Any]:
+    def add(self, name: str, user: str, item: Mapping[str, Any], intent: Intent) -> Call[Any]:
         """Plan to add an item that is not there yet."""
 
     def put(
-        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], key: str
+        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
     ) -> Call[Any]:
         """Plan to set or change an item."""
 
-    def remove(self, name: str, user: str, movie_id: int, key: str) -> Call[Any]:
+    def remove(self, name: str, user: str, movie_id: int, intent: Intent) -> Call[Any]:
         """Plan to remove an item."""
 
 

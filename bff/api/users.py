@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from flask import Response, request
 from marshmallow import Schema
 
@@ -25,6 +27,7 @@ from bff.api.schemas.documents import Components
 from bff.api.schemas.headers import IdempotencySchema, RevisionSchema
 from bff.api.services import Services
 from bff.errors import NotFound
+from bff.model import Intent
 from bff.pages.library import entry, find
 from bff.shapes import Record
 
@@ -134,9 +137,9 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
     @blp.alt_response(201, schema=components.ref(answers.MESSAGES[kind.item_key]), success=True)
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def put(body: Json, movie_id: int) -> Response:
-        key = _key()
+        intent = _intent(body)
         film = one(services.tmdb.movie(movie_id)).value
-        call = users.put(kind.name, who(), movie_id, entry(body, film), key)
+        call = users.put(kind.name, who(), movie_id, entry(body, film), intent)
         written = one(call).value
         done = "added to" if written.created else "changed in"
         return _answer(
@@ -154,7 +157,7 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
     @blp.response(200, components.ref(answers.REMOVED[kind.item.name]), headers=REVISION)
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *UPSTREAM)
     def remove(movie_id: int) -> Response:
-        written = one(users.remove(kind.name, who(), movie_id, _key())).value
+        written = one(users.remove(kind.name, who(), movie_id, _intent({}))).value
         return _answer(
             written, {"message": f"removed from {kind.words}", "removed": written.item}, 200
         )
@@ -180,9 +183,9 @@ def _add_new(
     )
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def add(body: Json) -> Response:
-        key = _key()
+        intent = _intent(body)
         film = one(services.tmdb.movie(body["movie_id"])).value
-        written = one(users.add(kind.name, who(), entry(body, film), key)).value
+        written = one(users.add(kind.name, who(), entry(body, film), intent)).value
         response = _answer(
             written, {"message": f"added to {kind.words}", kind.item_key: written.item}, 201
         )
@@ -206,9 +209,10 @@ def _answer(written: Any, body: Json, status: int) -> Response:
     return response
 
 
-def _key() -> str:
-    """Return the caller's Idempotency-Key, or an empty text; raise 422 where it is no key."""
+def _intent(body: Json) -> Intent:
+    """Return the write as the caller means it; raise 422 where its Idempotency-Key is no key."""
     key = request.headers.get("Idempotency-Key", "")
     if key and not _KEY.fullmatch(key):
         raise refuse({"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]}, "head")
-    return key
+    sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return Intent(key, hashlib.sha256(sent).hexdigest())

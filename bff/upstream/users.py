@@ -17,7 +17,7 @@ import requests
 from bff import context, library_shapes
 from bff.context import Timing
 from bff.errors import BadResponse, NotFound, Rejected
-from bff.model import Call, Ok
+from bff.model import Call, Intent, Ok
 from bff.shapes import Malformed, Record
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
@@ -99,25 +99,25 @@ class UserClient:
         """Plan one collection by its name."""
         return self._list(COLLECTIONS[name], user)
 
-    def add(self, name: str, user: str, item: Mapping[str, Any], key: str) -> Call[Written]:
+    def add(self, name: str, user: str, item: Mapping[str, Any], intent: Intent) -> Call[Written]:
         """Plan to add an item that is not there yet; `Rejected` (409) if it is."""
         kind = COLLECTIONS[name]
-        return DirectCall(self.guard, lambda: self._write(kind, "POST", "", user, item, key))
+        return DirectCall(self.guard, lambda: self._write(kind, "POST", "", user, item, intent))
 
     def put(
-        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], key: str
+        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
     ) -> Call[Written]:
         """Plan to set or change an item."""
         kind = COLLECTIONS[name]
         return DirectCall(
-            self.guard, lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, key)
+            self.guard, lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, intent)
         )
 
-    def remove(self, name: str, user: str, movie_id: int, key: str) -> Call[Written]:
+    def remove(self, name: str, user: str, movie_id: int, intent: Intent) -> Call[Written]:
         """Plan to remove an item; `NotFound` if it is not there."""
         kind = COLLECTIONS[name]
         return DirectCall(
-            self.guard, lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, key)
+            self.guard, lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, intent)
         )
 
     def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
@@ -149,10 +149,14 @@ class UserClient:
         path: str,
         user: str,
         item: Mapping[str, Any] | None,
-        key: str,
+        intent: Intent,
     ) -> Written:
-        # One key per intended write: the user service acts once, whoever sends it again.
-        headers = {"Idempotency-Key": key or str(uuid4())}
+        # One key per intended write: the user service acts once, whoever sends it again. It
+        # knows the write by its fingerprint: TMDB's facts in `item` may differ the next time.
+        headers = {
+            "Idempotency-Key": intent.key or str(uuid4()),
+            "Idempotency-Fingerprint": intent.fingerprint,
+        }
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
         written = self.guard.send(kind.name, request, lambda reply: _written(kind, method, reply))
         if written.revision is not None:

@@ -7,7 +7,7 @@ import json
 import jwt
 import pytest
 
-from tests.api.conftest import JWT_SECRET, TMDB_TOKEN, USER_TOKEN
+from tests.api.conftest import JWT_SECRET, TMDB_TOKEN, USER_TOKEN, MakeClient
 from tests.api.openapi import ContractClient
 from tests.api.upstreams import Upstream, film
 
@@ -272,6 +272,37 @@ def test_idempotency_key_when_it_is_given_then_the_user_service_gets_it(
     assert first.status_code == again.status_code == 201
     assert again.json == first.json
     assert client.get("/api/users/favorites").json["total"] == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "favorites", {"movie_id": 278, "rating": 5}),
+        ("POST", "watchlist", {"movie_id": 278}),
+        ("PUT", "favorites/278", {"rating": 5}),
+        ("PUT", "history/278", {"progress": 0.5}),
+    ],
+)
+def test_idempotency_key_when_tmdbs_facts_have_changed_then_the_first_answer_comes_again(
+    make_client: MakeClient, tmdb: Upstream, method: str, path: str, body: dict[str, object]
+) -> None:
+    """The caller sent the same twice; what we add to it is not the caller's concern."""
+    client = make_client(CACHE_ENABLED="false")
+    headers = {"Idempotency-Key": "order-66"}
+    first = client.open(f"/api/users/{path}", method=method, json=body, headers=headers)
+    tmdb.answers("/movie/278", json=film(278, title="Renamed", release_date="2001-01-01"))
+    spelt = json.dumps(dict(reversed(body.items())), indent=2)
+
+    again = client.open(
+        f"/api/users/{path}",
+        method=method,
+        data=spelt,
+        content_type="application/json",
+        headers=headers,
+    )
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json == first.json
 
 
 def test_idempotency_key_when_it_comes_with_another_body_then_it_is_422(

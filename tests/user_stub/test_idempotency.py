@@ -86,6 +86,31 @@ def test_same_key_and_another_request_is_422(
     assert client.get("/library").data == before
 
 
+def test_fingerprint_stands_for_the_body(client: FlaskClient) -> None:
+    """Take a request for the same by what its first sender sent, not by what was filled in."""
+    same, other = ({**KEY, "Idempotency-Fingerprint": word} for word in ("a", "b"))
+    first = client.post("/favorites", json={"movie_id": 1, "title": "Old"}, headers=same)
+    again = client.post("/favorites", json={"movie_id": 1, "title": "New"}, headers=same)
+    another = client.post("/favorites", json={"movie_id": 1, "title": "Old"}, headers=other)
+    elsewhere = client.post("/watchlist", json={"movie_id": 1, "title": "Old"}, headers=same)
+
+    assert (again.status_code, again.data) == (201, first.data)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert (another.status_code, elsewhere.status_code) == (422, 422)
+
+
+@pytest.mark.parametrize("word", ["", "x" * 129, "two words", "\xe9"])
+def test_malformed_fingerprint_is_422(client: FlaskClient, word: str) -> None:
+    """Refuse fingerprints that are empty, too long or not printable ASCII."""
+    fingerprint = {"Idempotency-Fingerprint": word}
+    for headers in (fingerprint, {**KEY, **fingerprint}):
+        answer = client.post("/favorites", json={"movie_id": 1}, headers=headers)
+
+        assert answer.status_code == 422
+        assert answer.json is not None
+        assert list(answer.json["errors"]) == ["Idempotency-Fingerprint"]
+
+
 def test_same_key_of_another_user_is_another_key(client: FlaskClient) -> None:
     """Keep keys per user."""
     client.post("/favorites", json={"movie_id": 1}, headers=KEY)

@@ -4039,7 +4039,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4124,7 +4124,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4182,7 +4182,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4298,7 +4298,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4356,7 +4356,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4431,7 +4431,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4516,7 +4516,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4574,7 +4574,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
