@@ -60,7 +60,7 @@ class Missing:
 class Intent:
     """A write as its caller means it.
 
-    `key` has it done once, however often it is sent; empty: the caller gave none.
+    `key` has it done once, however often it is sent, by the caller or by us.
     `fingerprint` stands for what the caller sent, and tells a repetition from another write.
     """
 

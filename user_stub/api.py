@@ -283,8 +283,11 @@ def _add(kind: type[Item], path: str, name: str, body: Body) -> Response:
 
 def _put(kind: type[Item], path: str, name: str, movie_id: str, body: Body) -> Response:
     number = _movie_id(movie_id)
+    only_change = _must_be_there()
 
     def change(lists: Lists) -> Outcome:
+        if only_change and lists.one(kind, number) is None:
+            return Outcome(412, {"detail": f"film {number} is not in the list"})
         item, is_new = lists.put(kind, number, body)
         if is_new:
             return Outcome(201, {"message": "added", name: item.as_json()}, f"{path}/{number}")
@@ -339,6 +342,14 @@ def _movie_id(text: str) -> int:
     if not MOVIE_ID.fullmatch(text) or int(text) > s.LARGEST_MOVIE_ID:
         raise Invalid({"movie_id": [f"Must be an integer from 1 to {s.LARGEST_MOVIE_ID}."]})
     return int(text)
+
+
+def _must_be_there() -> bool:
+    """Whether the caller asks that the item is there already (RFC 9110, section 13.1.1)."""
+    condition = request.headers.get("If-Match")
+    if condition not in (None, "*"):
+        raise Invalid({"If-Match": ["Must be *: items have no tags."]})
+    return condition is not None
 
 
 def _request_key() -> RequestKey | None:

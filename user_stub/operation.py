@@ -51,6 +51,13 @@ FINGERPRINT = {
     "fill it in differently the next time.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "required": False,
+    "description": "`*`: change the film only if it is in the list already, else 412.",
+    "schema": {"type": "string", "enum": ["*"]},
+}
 MOVIE_ID = {
     "in": "path",
     "name": "movie_id",
@@ -80,6 +87,7 @@ PROBLEMS = {
     401: "The service token is missing or wrong (where one is set)",
     404: "The film is not in the list",
     409: "The film is in the list already, or a request with this key is still being worked on",
+    412: "The film is not in the list, and `If-Match: *` asks that it is",
     413: "The body is too large",
     415: "The body is not declared as JSON",
     422: "A parameter, a header or the body is wrong, or the key came with another request",
@@ -158,6 +166,9 @@ def operation(
     if "<movie_id>" in rule:
         parameters += (MOVIE_ID,)
     problems += (422, 500, 503, *((401,) if personal else ()))
+    if method == "PUT":
+        parameters += (IF_MATCH,)
+        problems += (412,)
     problems += (409, 413) if writes else ()
     problems += (400, 415) if body else ()
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from sqlalchemy import delete, func, select, text, update
@@ -209,6 +210,8 @@ class Store:
                 record.status, json.loads(record.body), record.location, revision, replayed=True
             )
         outcome = self._apply(session, user_id, revision, change)
+        if outcome.status == HTTPStatus.PRECONDITION_FAILED:
+            return outcome  # not worked on: the key is free for the request without the condition
         session.add(
             IdempotencyRecord(
                 user_id=user_id,

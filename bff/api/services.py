@@ -44,6 +44,11 @@ class Users(UserReads, Protocol):
     ) -> Call[Any]:
         """Plan to set or change an item."""
 
+    def change(
+        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
+    ) -> Call[Any]:
+        """Plan to change an item; `NotFound` if it is not there."""
+
     def remove(self, name: str, user: str, movie_id: int, intent: Intent) -> Call[Any]:
         """Plan to remove an item."""
 

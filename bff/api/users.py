@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import orjson
 from flask import Response, request
@@ -28,7 +29,7 @@ from bff.api.schemas.headers import IdempotencySchema, RevisionSchema
 from bff.api.services import Services
 from bff.errors import NotFound
 from bff.model import Intent
-from bff.pages.library import entry, find
+from bff.pages.library import entry, find, given
 from bff.shapes import Record
 
 Json = dict[str, Any]
@@ -128,6 +129,15 @@ def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Compo
 def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Components) -> None:
     who, one, users = services.identity.user, services.fan_out.one, services.users
 
+    def _put(movie_id: int, body: Json, intent: Intent) -> Any:
+        """Change the entry; only where there is none, TMDB is asked, and the film added."""
+        try:
+            call = users.change(kind.name, who(), movie_id, given(body), intent)
+            return one(call).value
+        except NotFound:
+            film = one(services.tmdb.movie(movie_id)).value
+            return one(users.put(kind.name, who(), movie_id, entry(body, film), intent)).value
+
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", methods=["PUT"], endpoint=f"{kind.name}_put")
     @blp.doc(security=PERSONAL, summary=f"Set or change a film of the user's {kind.words}")
     @blp.no_query
@@ -138,9 +148,7 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
     @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
     def put(body: Json, movie_id: int) -> Response:
         intent = _intent(body)
-        film = one(services.tmdb.movie(movie_id)).value
-        call = users.put(kind.name, who(), movie_id, entry(body, film), intent)
-        written = one(call).value
+        written = _put(movie_id, body, intent)
         done = "added to" if written.created else "changed in"
         return _answer(
             written,
@@ -210,9 +218,12 @@ def _answer(written: Any, body: Json, status: int) -> Response:
 
 
 def _intent(body: Json) -> Intent:
-    """Return the write as the caller means it; raise 422 where its Idempotency-Key is no key."""
+    """Return the write as the caller means it, with a key made up where there is none.
+
+    Raise 422 where the caller's Idempotency-Key is no key.
+    """
     key = request.headers.get("Idempotency-Key", "")
     if key and not _KEY.fullmatch(key):
         raise refuse({"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]}, "head")
     sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    return Intent(key, hashlib.sha256(sent).hexdigest())
+    return Intent(key or str(uuid4()), hashlib.sha256(sent).hexdigest())

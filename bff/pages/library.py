@@ -8,7 +8,12 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def entry(given: Mapping[str, Any], film: Json) -> Json:
+def given(body: Mapping[str, Any]) -> Json:
+    """Return what the caller gave; a null gives nothing."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def entry(body: Mapping[str, Any], film: Json) -> Json:
     """Return what the user service is to keep: what the caller gave, filled in from TMDB."""
     facts = {
         "title": film["title"],
@@ -16,7 +21,7 @@ def entry(given: Mapping[str, Any], film: Json) -> Json:
         "release_date": film["release_date"],
         "genres": film["genres"],
     }
-    return {**facts, **{name: value for name, value in given.items() if value is not None}}
+    return {**facts, **given(body)}
 
 
 def find(items: list[Json], movie_id: int) -> Json | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import requests
@@ -113,6 +112,20 @@ class UserClient:
             self.guard, lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, intent)
         )
 
+    def change(
+        self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
+    ) -> Call[Written]:
+        """Plan to change an item that is there; `NotFound` if it is not. The rest of it stays."""
+        kind, path = COLLECTIONS[name], f"/{movie_id}"
+
+        def write() -> Written:
+            held = self.libraries.known(user, name, context.current().revision)
+            if held and all(other["movie_id"] != movie_id for other in held.value[name]):
+                raise NotFound(NAME, kind.item_key.replace("_", " "))  # saves a call
+            return self._write(kind, "PUT", path, user, item, intent, {"If-Match": "*"})
+
+        return DirectCall(self.guard, write)
+
     def remove(self, name: str, user: str, movie_id: int, intent: Intent) -> Call[Written]:
         """Plan to remove an item; `NotFound` if it is not there."""
         kind = COLLECTIONS[name]
@@ -150,12 +163,14 @@ class UserClient:
         user: str,
         item: Mapping[str, Any] | None,
         intent: Intent,
+        condition: Mapping[str, str] | None = None,
     ) -> Written:
-        # One key per intended write: the user service acts once, whoever sends it again. It
-        # knows the write by its fingerprint: TMDB's facts in `item` may differ the next time.
+        # The user service acts once, whoever sends it again. It knows the write by its
+        # fingerprint: TMDB's facts in `item` may differ the next time.
         headers = {
-            "Idempotency-Key": intent.key or str(uuid4()),
+            "Idempotency-Key": intent.key,
             "Idempotency-Fingerprint": intent.fingerprint,
+            **(condition or {}),
         }
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
         written = self.guard.send(kind.name, request, lambda reply: _written(kind, method, reply))
@@ -190,7 +205,8 @@ COLLECTIONS = {kind.name: kind for kind in (FAVORITES, WATCHLIST, HISTORY)}
 
 
 def _written(kind: Collection, method: str, reply: Reply) -> Written:
-    if reply.status == 404 and method == "DELETE":  # what is added or set need not be there
+    # What is added or set need not be there; what is removed or changed must.
+    if (method, reply.status) in (("DELETE", 404), ("PUT", 412)):
         raise NotFound(NAME, kind.item_key.replace("_", " "))
     try:
         answer = orjson.loads(reply.body)

@@ -9,10 +9,16 @@ import pytest
 
 from tests.api.conftest import JWT_SECRET, TMDB_TOKEN, USER_TOKEN, MakeClient
 from tests.api.openapi import ContractClient
-from tests.api.upstreams import Upstream, film
+from tests.api.upstreams import Call, Upstream, film
 
 LISTS = [("favorites", "favorite"), ("watchlist", "watchlist_item")]
 lists = pytest.mark.parametrize(("name", "item"), LISTS)
+
+
+def writes(users: Upstream) -> list[Call]:
+    """Return the writes that were more than a question whether the entry is there."""
+    found = [call for call in users.calls if call.method != "GET"]
+    return [call for call in found if "If-Match" not in call.headers]
 
 
 def as_user(user: str) -> dict[str, str]:
@@ -97,15 +103,17 @@ def test_list_when_tmdb_knows_no_such_film_then_it_is_404_and_nothing_is_written
     response = client.open(f"/api/users/{path}", method=method, json=body)
 
     assert response.status_code == 404
-    assert users.calls == []
+    assert response.json["detail"] == "there is no such film 999999999"
+    assert writes(users) == []
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
         ("POST", "favorites", {"movie_id": 278}),
-        ("PUT", "favorites/13", {"rating": 1}),
-        ("PUT", "history/13", {"progress": 0.5}),
+        ("PUT", "favorites/278", {"rating": 1}),
+        ("PUT", "watchlist/278", {}),
+        ("PUT", "history/278", {"progress": 0.5}),
     ],
 )
 def test_list_when_tmdb_cannot_say_then_nothing_is_written(
@@ -116,14 +124,84 @@ def test_list_when_tmdb_cannot_say_then_nothing_is_written(
     path: str,
     body: dict[str, object],
 ) -> None:
-    """Without TMDB's word on the film the write is refused, not half done."""
+    """Without TMDB's word on the film a new entry is refused, not half made."""
     tmdb.answers("/movie/*", 500)
 
     response = client.open(f"/api/users/{path}", method=method, json=body)
 
     assert response.status_code == 502
     assert response.json["upstream"] == "tmdb"
-    assert users.calls == []
+    assert writes(users) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "changed"),
+    [
+        ("favorites", {"rating": 1}, {"rating": 1}),
+        ("favorites", {"title": "Other"}, {"title": "Other"}),
+        ("watchlist", {"poster_path": "/other.jpg"}, {"poster_path": "/other.jpg"}),
+        ("watchlist", {"poster_path": None}, {}),
+        ("watchlist", {}, {}),
+        ("history", {"progress": 0.5}, {"progress": 0.5}),
+    ],
+)
+def test_entry_when_it_is_there_then_it_is_changed_without_tmdb_and_the_rest_stays(
+    client: ContractClient,
+    tmdb: Upstream,
+    users: Upstream,
+    path: str,
+    body: dict[str, object],
+    changed: dict[str, object],
+) -> None:
+    """What an entry is made of is kept with it: its title, also one that the user gave."""
+    address = f"/api/users/{path}/278"
+    given = {"progress": 0.1} if path == "history" else {"title": "Mine", "poster_path": "/m.jpg"}
+    before = client.put(address, json=given)
+    (tmdb.calls.clear(), users.calls.clear())
+    tmdb.answers("*", 500)
+
+    after = client.put(address, json=body)
+
+    item = next(name for name in before.json if name != "message")
+    assert (before.status_code, after.status_code) == (201, 200)
+    was = {**before.json[item], "updated_date": after.json[item].get("updated_date")}
+    assert {**was, **changed} == {"updated_date": None, **after.json[item]}
+    assert client.get(address).json == after.json[item]
+    assert tmdb.calls == []
+    assert len(users.asked("/*/278", "PUT")) == 1
+
+
+def test_entry_when_memory_knows_that_it_is_not_there_then_no_call_asks_for_it(
+    client: ContractClient, users: Upstream
+) -> None:
+    """While the stream of changes lives, adding a film by PUT is one call."""
+    libraries = client.application.extensions["bff"].users.libraries
+    libraries.beat()
+    assert client.get("/api/users/favorites").json["total"] == 3
+
+    for status in (201, 200):
+        libraries.beat()
+        assert client.put("/api/users/favorites/278", json={"rating": 3}).status_code == status
+
+    sent = [call.headers.get("If-Match") for call in users.asked("/favorites/278", "PUT")]
+    assert sent == [None, "*"]
+
+
+def test_idempotency_key_when_a_put_is_repeated_while_tmdb_fails_then_the_first_answer_comes(
+    make_client: MakeClient, tmdb: Upstream
+) -> None:
+    """What was done needs nobody's word a second time, even if it is gone by now."""
+    client = make_client(CACHE_ENABLED="false")
+    headers = {"Idempotency-Key": "order-66"}
+    first = client.put("/api/users/favorites/278", json={"rating": 3}, headers=headers)
+    client.delete("/api/users/favorites/278")
+    tmdb.answers("*", 500)
+
+    again = client.put("/api/users/favorites/278", json={"rating": 3}, headers=headers)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json == first.json
+    assert client.get("/api/users/favorites/278").status_code == 404
 
 
 def test_favorite_when_it_is_put_then_it_is_set_or_changed(client: ContractClient) -> None:

@@ -32,9 +32,10 @@ PHASES = os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing")
 # enough as it is, and shrinking it would take minutes.
 OPTIONS = ("--generation-deterministic", "--max-examples=10", "--no-shrink", "--no-color")
 USERS_CONFIGURATION = """
-# An Idempotency-Key that came before with another request is 422, which no schema can say.
+# An Idempotency-Key that came before with another request is 422, and a condition that does not
+# hold is 412, which no schema can say.
 [checks]
-positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422]
+positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412, 422]
 
 # The stream of changes does not end. OpenAPI 3.1 describes it as one text; schemathesis holds
 # each event, as an object, against that.

@@ -99,6 +99,18 @@ def test_fingerprint_stands_for_the_body(client: FlaskClient) -> None:
     assert (another.status_code, elsewhere.status_code) == (422, 422)
 
 
+def test_key_of_a_request_whose_precondition_failed_is_free(client: FlaskClient) -> None:
+    """Keep no 412: the same write without the condition may follow, and is then what repeats."""
+    headers = {**KEY, "Idempotency-Fingerprint": "a"}
+    asked = {**headers, "If-Match": "*"}
+    first = client.put("/favorites/1", json={"rating": 2}, headers=asked)
+    second = client.put("/favorites/1", json={"rating": 2, "title": "A"}, headers=headers)
+    again = client.put("/favorites/1", json={"rating": 2}, headers=asked)
+
+    assert (first.status_code, second.status_code) == (412, 201)
+    assert (again.status_code, again.data) == (201, second.data)
+
+
 @pytest.mark.parametrize("word", ["", "x" * 129, "two words", "\xe9"])
 def test_malformed_fingerprint_is_422(client: FlaskClient, word: str) -> None:
     """Refuse fingerprints that are empty, too long or not printable ASCII."""

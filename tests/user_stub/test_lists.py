@@ -143,6 +143,35 @@ def test_put_partial_body_keeps_the_rest(client: FlaskClient) -> None:
     assert ids(client, "/favorites") == [550, 155, 13]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("/favorites", {}), ("/watchlist", {}), ("/history", {"progress": 0.5})]
+)
+def test_put_of_a_film_that_must_be_there_changes_it_or_is_412(
+    client: FlaskClient, path: str, body: dict[str, Any]
+) -> None:
+    """Add nothing where the caller asks for a change only."""
+    condition = {"If-Match": "*"}
+    missing = client.put(f"{path}/194", json={**body, **FILM}, headers=condition)
+    client.put(f"{path}/194", json={**body, **FILM})
+    there = client.put(f"{path}/194", json={**body, "title": "Other"}, headers=condition)
+
+    assert missing.status_code == 412
+    assert missing.content_type == "application/problem+json"
+    assert there.status_code == 200
+    item = client.get(f"{path}/194").json
+    assert item is not None
+    assert (item["title"], item["genres"]) == ("Other", FILM["genres"])
+
+
+def test_put_with_a_tag_is_422(client: FlaskClient) -> None:
+    """Refuse a condition that cannot be judged."""
+    answer = client.put("/favorites/550", json={}, headers={"If-Match": '"a"'})
+
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert list(answer.json["errors"]) == ["If-Match"]
+
+
 @pytest.mark.parametrize(("path", "_name", "_plural"), LISTS)
 def test_delete_answers_what_was_removed_then_404(
     client: FlaskClient, path: str, _name: str, _plural: str

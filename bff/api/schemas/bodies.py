@@ -47,7 +47,7 @@ def _title() -> Any:
     return fields.String(
         validate=[validate.Length(1, 500), printable],
         metadata={
-            "description": "Title; TMDB's where left out.",
+            "description": "Title. Left out: as it was; of a new entry TMDB's.",
             "example": "Fight Club",
             "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
         },
@@ -63,7 +63,7 @@ def _poster() -> Any:
             printable,
         ],
         metadata={
-            "description": "Path of the poster; TMDB's where left out.",
+            "description": "Path of the poster. Left out: as it was; of a new entry TMDB's.",
             "example": "/pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg",
         },
     )

@@ -35,7 +35,11 @@ _FILLED = (
     "What the body leaves out (title, poster, release date, genres) comes from TMDB; a film that "
     "TMDB does not know is 404. "
 )
-_IDEMPOTENT = "Setting the same twice changes nothing. "
+_SET = (
+    "Setting the same twice changes nothing. An entry that is there keeps what the body leaves "
+    "out, and TMDB is not asked. A new one is filled in from TMDB; a film that TMDB does not know "
+    "is 404. 201: it is new; 200: it was there."
+)
 OPERATIONS: dict[str, Operation] = {
     "GET /api/dashboard/feed": Operation(
         "getFeed",
@@ -79,24 +83,22 @@ OPERATIONS: dict[str, Operation] = {
         "addFavorite", f"{_FILLED}One that is there already is 409; PUT changes it."
     ),
     "GET /api/users/favorites/{movie_id}": Operation("getFavorite"),
-    "PUT /api/users/favorites/{movie_id}": Operation(
-        "setFavorite", f"{_IDEMPOTENT}{_FILLED}201: it is new; 200: it was there."
-    ),
+    "PUT /api/users/favorites/{movie_id}": Operation("setFavorite", _SET),
     "DELETE /api/users/favorites/{movie_id}": Operation("removeFavorite"),
     "GET /api/users/watchlist": Operation("listWatchlist"),
     "POST /api/users/watchlist": Operation(
         "addToWatchlist", f"{_FILLED}One that is there already is 409; PUT changes it."
     ),
     "GET /api/users/watchlist/{movie_id}": Operation("getWatchlistItem"),
-    "PUT /api/users/watchlist/{movie_id}": Operation(
-        "setWatchlistItem", f"{_IDEMPOTENT}{_FILLED}201: it is new; 200: it was there."
-    ),
+    "PUT /api/users/watchlist/{movie_id}": Operation("setWatchlistItem", _SET),
     "DELETE /api/users/watchlist/{movie_id}": Operation("removeFromWatchlist"),
     "GET /api/users/history": Operation("listHistory"),
     "GET /api/users/history/{movie_id}": Operation("getHistoryItem"),
     "PUT /api/users/history/{movie_id}": Operation(
         "setProgress",
-        "`watched_date` is set when the progress reaches 0.95. 201: it is new; 200: it was there.",
+        "`watched_date` is set when the progress reaches 0.95. Title and the like come from TMDB "
+        "with the first progress of a film; the next ones do without TMDB. 201: it is new; 200: "
+        "it was there.",
     ),
     "DELETE /api/users/history/{movie_id}": Operation("removeFromHistory"),
     "GET /health": Operation("getHealth"),

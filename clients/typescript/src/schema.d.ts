@@ -591,7 +591,7 @@ export interface paths {
         get: operations["getFavorite"];
         /**
          * Set or change a film of the user's favorites
-         * @description Setting the same twice changes nothing. What the body leaves out (title, poster, release date, genres) comes from TMDB; a film that TMDB does not know is 404. 201: it is new; 200: it was there.
+         * @description Setting the same twice changes nothing. An entry that is there keeps what the body leaves out, and TMDB is not asked. A new one is filled in from TMDB; a film that TMDB does not know is 404. 201: it is new; 200: it was there.
          */
         put: operations["setFavorite"];
         post?: never;
@@ -636,7 +636,7 @@ export interface paths {
         get: operations["getHistoryItem"];
         /**
          * Set or change a film of the user's history
-         * @description `watched_date` is set when the progress reaches 0.95. 201: it is new; 200: it was there.
+         * @description `watched_date` is set when the progress reaches 0.95. Title and the like come from TMDB with the first progress of a film; the next ones do without TMDB. 201: it is new; 200: it was there.
          */
         put: operations["setProgress"];
         post?: never;
@@ -685,7 +685,7 @@ export interface paths {
         get: operations["getWatchlistItem"];
         /**
          * Set or change a film of the user's watchlist
-         * @description Setting the same twice changes nothing. What the body leaves out (title, poster, release date, genres) comes from TMDB; a film that TMDB does not know is 404. 201: it is new; 200: it was there.
+         * @description Setting the same twice changes nothing. An entry that is there keeps what the body leaves out, and TMDB is not asked. A new one is filled in from TMDB; a film that TMDB does not know is 404. 201: it is new; 200: it was there.
          */
         put: operations["setWatchlistItem"];
         post?: never;
@@ -1226,7 +1226,7 @@ export interface components {
         /** @description What may be set on a favourite. */
         FavoriteChange: {
             /**
-             * @description Path of the poster; TMDB's where left out.
+             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
             poster_path?: string | null;
@@ -1236,7 +1236,7 @@ export interface components {
              */
             rating?: number;
             /**
-             * @description Title; TMDB's where left out.
+             * @description Title. Left out: as it was; of a new entry TMDB's.
              * @example Fight Club
              */
             title?: string;
@@ -1249,7 +1249,7 @@ export interface components {
              */
             movie_id: number;
             /**
-             * @description Path of the poster; TMDB's where left out.
+             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
             poster_path?: string | null;
@@ -1259,7 +1259,7 @@ export interface components {
              */
             rating?: number;
             /**
-             * @description Title; TMDB's where left out.
+             * @description Title. Left out: as it was; of a new entry TMDB's.
              * @example Fight Club
              */
             title?: string;
@@ -2576,12 +2576,12 @@ export interface components {
         /** @description What may be set on a film of the watchlist. */
         WatchlistChange: {
             /**
-             * @description Path of the poster; TMDB's where left out.
+             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
             poster_path?: string | null;
             /**
-             * @description Title; TMDB's where left out.
+             * @description Title. Left out: as it was; of a new entry TMDB's.
              * @example Fight Club
              */
             title?: string;
@@ -2594,12 +2594,12 @@ export interface components {
              */
             movie_id: number;
             /**
-             * @description Path of the poster; TMDB's where left out.
+             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
             poster_path?: string | null;
             /**
-             * @description Title; TMDB's where left out.
+             * @description Title. Left out: as it was; of a new entry TMDB's.
              * @example Fight Club
              */
             title?: string;
