@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.api.openapi import ContractClient
 from tests.api.upstreams import Upstream, films
 
 rows = pytest.mark.parametrize("row", READS, ids=[row.name for row in READS])
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "tmdb"
 PLACES = {"movie_id": "550", "person_id": "819", "window": "day"}
 
 
@@ -126,6 +129,15 @@ def test_discover_when_a_filter_is_wrong_then_it_is_422_and_named(
     assert response.status_code == 422
     assert list(response.json["errors"]) == [name]
     assert not tmdb.calls
+
+
+def test_discover_when_tmdb_documents_a_filter_then_it_is_taken() -> None:
+    """The filters are TMDB's, all of them."""
+    told = json.loads((FIXTURES / "openapi.json").read_bytes())
+    parameters = told["paths"]["/3/discover/movie"]["get"]["parameters"]
+    (row,) = (row for row in READS if row.name == "discover")
+
+    assert {parameter["name"] for parameter in parameters} == {*row.params, "language", "region"}
 
 
 def test_discover_when_the_filters_are_given_then_the_films_fit(client: ContractClient) -> None:

@@ -146,8 +146,10 @@ for _name, _what, _example in (
     ("with_cast", "people in the cast", "287"),
     ("with_crew", "people in the crew", "7467"),
     ("with_companies", "companies", "508"),
+    ("without_companies", "companies that the film must not be of", "508"),
     ("with_release_type", "release types, 1 to 6", "3"),
     ("with_watch_providers", "watch providers; needs watch_region", "8"),
+    ("without_watch_providers", "watch providers that must not have it; needs watch_region", "8"),
 ):
     PARAMETERS[_name] = partial(
         _text, _example, f"Numbers of {_what}: comma for and, pipe for or.", _ids

@@ -3167,6 +3167,8 @@ export interface operations {
                 with_crew?: string;
                 /** @description Numbers of companies: comma for and, pipe for or. */
                 with_companies?: string;
+                /** @description Numbers of companies that the film must not be of: comma for and, pipe for or. */
+                without_companies?: string;
                 /** @description Original language, as ISO 639-1. */
                 with_original_language?: string;
                 /** @description Country of origin, as ISO 3166-1. */
@@ -3199,6 +3201,8 @@ export interface operations {
                 with_release_type?: string;
                 /** @description Numbers of watch providers; needs watch_region: comma for and, pipe for or. */
                 with_watch_providers?: string;
+                /** @description Numbers of watch providers that must not have it; needs watch_region: comma for and, pipe for or. */
+                without_watch_providers?: string;
                 /** @description How it is offered: flatrate, free, ads, rent, buy. */
                 with_watch_monetization_types?: string;
                 /** @description Country of the watch providers. */
