@@ -19,7 +19,9 @@ from user_stub.sample import DEMO_USER
 logger = logging.getLogger(__name__)
 
 USER_ID = re.compile(r"[\x21-\x7e]{1,128}")
-REQUEST_ID = re.compile(r"[A-Za-z0-9._~:+/=@-]{1,128}")
+# The characters of a token (RFC 9110, section 5.6.2), which the BFF takes over from its caller,
+# and four that ids of other services have.
+REQUEST_ID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~:/=@-]{1,128}")
 # Open to everybody: the health check and the documentation.
 OPEN_ENDPOINTS = ("health.", "api-docs.", "docs.")
 

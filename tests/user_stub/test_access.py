@@ -75,7 +75,7 @@ def test_open_path_needs_no_token(guarded: Flask, path: str) -> None:
     assert guarded.test_client().get(path).status_code == 200
 
 
-@pytest.mark.parametrize("claimed", ["abc-123", "x" * 128, "01HX:a/b=@~._+"])
+@pytest.mark.parametrize("claimed", ["abc-123", "x" * 128, "01HX:a/b=@~._+", "a-Z0!#$%&'*+.^_`|~"])
 def test_request_id_that_is_plain_is_taken_over(client: FlaskClient, claimed: str) -> None:
     """Answer with the caller's request id."""
     answer = client.get("/favorites", headers={"X-Request-ID": claimed})
