@@ -5,9 +5,10 @@ An app of its own: it shares nothing with the BFF but the settings module.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Flask, Response
 
 from user_stub import api, context, faults, problems
 from user_stub.docs import register_docs
@@ -21,6 +22,17 @@ __all__ = ["create_app"]
 LARGEST_BODY = 64 * 1024
 
 
+class App(Flask):
+    """Flask without a media type where there is no body."""
+
+    def make_default_options_response(self) -> Response:
+        """Answer OPTIONS: `Allow` says it all, and there is no content."""
+        response = super().make_default_options_response()
+        response.status_code = HTTPStatus.NO_CONTENT
+        del response.headers["Content-Type"]
+        return response
+
+
 def create_app(config: UserServiceConfig, *, busy_timeout_s: float = 3.0) -> Flask:
     """Build the service. Each worker process builds its own, after the fork.
 
@@ -28,7 +40,7 @@ def create_app(config: UserServiceConfig, *, busy_timeout_s: float = 3.0) -> Fla
     A database that is unreachable now does not stop the start: calls are answered 503 until it is
     there.
     """
-    app = Flask("user_stub", static_folder=None)
+    app = App("user_stub", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
     store = Store(config.database_url, busy_timeout_s=busy_timeout_s)

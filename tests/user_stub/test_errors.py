@@ -283,6 +283,22 @@ def test_other_method_is_405_with_allow(
     assert answer.headers["Allow"] == allow
 
 
+@pytest.mark.parametrize("path", ["/favorites", "/favorites/1", "/docs", "/health"])
+def test_options_is_204_with_allow_and_nothing_else(client: FlaskClient, path: str) -> None:
+    """Name the methods; there is no content that could have a type."""
+    answer = client.options(path)
+
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "GET" in answer.headers["Allow"]
+    assert "Content-Type" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/health", "/favorites"])
+def test_query_of_an_address_without_parameters_is_422(client: FlaskClient, path: str) -> None:
+    """Ignore no parameter, on the documentation's pages neither."""
+    assert list(assert_problem(client.get(f"{path}?x=1"), 422)["errors"]) == ["x"]
+
+
 def test_bug_is_500_with_nothing_of_the_inside(
     make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
