@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import redis
-from flask import Flask, Response
+from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from limits.storage import RedisStorage
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -114,8 +115,23 @@ class Bff:
             self.redis.close()
 
 
+class _NoSession(SessionInterface):
+    """No session of Flask's: nothing is kept for a caller between requests."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        """Return the session that can hold nothing; shared, since it is always the same."""
+        return self._none
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Keep nothing."""
+
+
 class App(Flask):
     """Flask for views that are all synchronous, without a media type where there is no body."""
+
+    session_interface = _NoSession()
 
     def make_default_options_response(self) -> Response:
         """Answer OPTIONS, a preflight among them: `Allow` says it all, and there is no content."""

@@ -32,7 +32,8 @@ def register(app: Flask, origins: tuple[str, ...]) -> None:
     @app.after_request
     def allow(response: Response) -> Response:
         vary = response.headers.get("Vary")
-        response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
+        if vary is None or "Origin" not in vary:
+            response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
         if "HTTP_ORIGIN" in request.environ:
             return set_cors_headers(response, options)
         return response
