@@ -10,9 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from bff import metrics
 from bff.api import encode
-from bff.api.blueprint import UPSTREAM, Blueprint
+from bff.api.blueprint import UPSTREAM, Blueprint, Query
 from bff.api.schemas import answers
 from bff.api.schemas.documents import Components
+from bff.api.schemas.queries import FilmQuerySchema
 from bff.api.services import Services
 
 NAME = "movie-dashboard-bff"
@@ -75,11 +76,12 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
         return encode.settled(metrics.exposition(), CONTENT_TYPE_LATEST)
 
     @blp.route("/api/configuration")
-    @blp.no_query
+    @blp.query(FilmQuerySchema)
     @blp.response(200, components.ref(answers.CONFIGURATION))
     @blp.fails("NOT_MODIFIED", *UPSTREAM)
-    def configuration() -> Response:
+    def configuration(_query: Query) -> Response:
         """Get where pictures are, and what must be said of the source"""
+        # Language and region go with every read of TMDB; this one does not depend on them.
         answer = services.fan_out.one(services.tmdb.configuration())
         images = answer.value["images"]
         body = {

@@ -61,6 +61,16 @@ def test_configuration_when_it_is_asked_then_a_frontend_knows_where_pictures_are
     assert "not endorsed or certified by TMDB" in body["attribution"]
 
 
+def test_configuration_when_a_language_is_given_then_it_is_checked_and_changes_nothing(
+    client: ContractClient,
+) -> None:
+    """A client that sends its language with every read need make no exception."""
+    plain = client.get("/api/configuration")
+    assert client.get("/api/configuration?language=de-DE&region=DE").data == plain.data
+    assert client.get("/api/configuration?language=German").status_code == 422
+    assert client.get("/api/configuration?page=1").status_code == 422
+
+
 def test_metrics_when_they_are_asked_then_prometheus_can_read_them(client: ContractClient) -> None:
     """The text format, with the names of this service."""
     response = client.get("/metrics")

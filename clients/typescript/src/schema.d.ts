@@ -2936,7 +2936,12 @@ export type $defs = Record<string, never>;
 export interface operations {
     getConfiguration: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
             header?: {
                 /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
                 "If-None-Match"?: string;
