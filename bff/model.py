@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -23,6 +24,14 @@ class Reason(StrEnum):
     BAD_RESPONSE = "bad_response"
 
 
+_numbers = itertools.count(1)
+
+
+def new_number() -> int:
+    """Return a number that no value of this process had before. Thread-safe."""
+    return next(_numbers)
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The upstream could not say. `retry_after_s`: whole seconds, or None where unknown."""
@@ -38,14 +47,15 @@ class Ok(Generic[T_co]):
 
     `age_s` is the time since the upstream gave it, `fresh_s` how long it stays
     fresh. `stale_because` says why an old answer is served in place of a new
-    one; None while the answer is good.
+    one; None while the answer is good. `number` is that of a value that is held
+    in memory (`new_number`): the same number, the same value. 0: it is not held.
     """
 
     value: T_co
     age_s: float = 0.0
     fresh_s: float = 0.0
     stale_because: Failed | None = None
-    kept: bool = False
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,6 @@ def blueprint(services: Services, components: Components, version: str) -> Bluep
             "tmdb": "live" if services.tmdb_is_live else "stub",
             "attribution": NOTICE,
         }
-        return services.encoder.read(replace(answer, value=body, kept=False))
+        return services.encoder.read(replace(answer, value=body, number=0))
 
     return blp

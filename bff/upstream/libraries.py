@@ -11,10 +11,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cachetools import LRUCache
+
+from bff.model import new_number
 
 # The stream beats every quarter of a second. What is served is at most this old, and a
 # change that others made is seen within a second.
@@ -28,6 +30,7 @@ class Held:
 
     value: Any
     revision: int
+    number: int = field(default_factory=new_number, compare=False)
 
 
 class Libraries:
@@ -40,7 +43,7 @@ class Libraries:
 
     def __init__(
         self,
-        most_bytes: int = 4 * 1024 * 1024,
+        most_bytes: int = 2 * 1024 * 1024,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock

@@ -23,7 +23,7 @@ from bff.upstream.guard import Guard, Reply
 from bff.upstream.session import prepared
 
 NAME = "tmdb"
-KNOWN_PLANS = 4096
+KNOWN_PLANS = 1024
 Params = Mapping[str, str]
 
 

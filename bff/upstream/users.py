@@ -72,7 +72,7 @@ class LibraryCall(DirectCall):
         if held is None:
             return None
         here.timings.append(Timing(NAME, self.name, "hit"))
-        return Ok(held.value, kept=True)
+        return Ok(held.value, number=held.number)
 
 
 class UserClient:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +90,7 @@ def test_read_when_it_was_in_the_cache_or_not_then_cache_status_says_so(
     outcome: str, said: str
 ) -> None:
     """RFC 9211: a hit with what is left, or a miss."""
-    response = read(Ok({}, 1.0, 49.0, kept=True), Timing("tmdb", "popular", outcome))
+    response = read(Ok({}, 1.0, 49.0, number=1), Timing("tmdb", "popular", outcome))
 
     assert said in response.headers["Cache-Status"]
 
@@ -117,8 +119,8 @@ def test_encoder_when_the_same_values_come_again_then_the_page_is_not_made_again
     made, make = counting()
 
     with APP.test_request_context("/"):
-        first = encoder.page("p", {"a": Ok(value, kept=True)}, make)
-        again = encoder.page("p", {"a": Ok(value, 5.0, kept=True)}, make)
+        first = encoder.page("p", {"a": Ok(value, number=1)}, make)
+        again = encoder.page("p", {"a": Ok(value, 5.0, number=1)}, make)
 
     assert first.data == again.data
     assert len(made) == 1
@@ -128,7 +130,7 @@ def test_encoder_when_the_same_values_come_again_then_the_page_is_not_made_again
     "outcome",
     [
         Ok(1),
-        Ok(1, kept=True, stale_because=Failed("tmdb", Reason.TIMEOUT)),
+        Ok(1, number=1, stale_because=Failed("tmdb", Reason.TIMEOUT)),
         Failed("tmdb", Reason.TIMEOUT),
         Missing("tmdb", "film"),
     ],
@@ -140,7 +142,7 @@ def test_encoder_when_a_value_may_change_then_the_page_is_made_each_time(outcome
 
     with APP.test_request_context("/"):
         for _ in range(2):
-            encoder.page("p", {"a": outcome, "b": Ok(2, kept=True)}, make)
+            encoder.page("p", {"a": outcome, "b": Ok(2, number=1)}, make)
 
     assert len(made) == 2
 
@@ -149,7 +151,7 @@ def test_encoder_when_values_or_name_differ_then_the_page_is_made_again() -> Non
     """An equal value is not the same one, and a search is for its own words."""
     encoder, value = Encoder(), {"results": []}
     made, make = counting()
-    kept, equal = Ok(value, kept=True), Ok(dict(value), kept=True)
+    kept, equal = Ok(value, number=1), Ok(dict(value), number=2)
 
     with APP.test_request_context("/"):
         for name, outcome in (("p", kept), ("p", equal), ("q", kept)):
@@ -158,11 +160,28 @@ def test_encoder_when_values_or_name_differ_then_the_page_is_made_again() -> Non
     assert len(made) == 3
 
 
+def test_encoder_when_a_page_is_remembered_then_its_values_are_not_held() -> None:
+    """Values have a memory of their own with a bound of its own; here only bytes count."""
+
+    class Library(dict[str, Any]):
+        """A value that can be watched."""
+
+    encoder, value = Encoder(), Library()
+    watched = weakref.ref(value)
+    _, make = counting()
+    with APP.test_request_context("/"):
+        encoder.page("p", {"a": Ok(value, number=1)}, make)
+    del value
+    gc.collect()
+
+    assert watched() is None
+
+
 def test_encoder_when_two_users_have_values_of_their_own_then_neither_sees_the_others() -> None:
     """The bytes of one user's values are never another's."""
     encoder = Encoder()
-    films = Ok({"results": []}, kept=True)
-    ann, bob = Ok(["ann"], kept=True), Ok(["bob"], kept=True)
+    films = Ok({"results": []}, number=1)
+    ann, bob = Ok(["ann"], number=2), Ok(["bob"], number=3)
 
     def ask(library: Ok[Any]) -> bytes:
         body = {"library": library.value, "sections": {}}
