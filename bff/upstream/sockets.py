@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import requests
@@ -149,13 +150,13 @@ class DeadlineAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Build the pools over the connection classes of this module."""
-        super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
+        super().init_poolmanager(*args, ssl_context=tls(), **kwargs)
         self.poolmanager.pool_classes_by_scheme = dict(_POOLS)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Build the pools towards a proxy in the same way."""
         if proxy not in self.proxy_manager:
-            made = super().proxy_manager_for(proxy, ssl_context=_tls(), **kwargs)
+            made = super().proxy_manager_for(proxy, ssl_context=tls(), **kwargs)
             made.pool_classes_by_scheme = dict(_POOLS)
         return self.proxy_manager[proxy]
 
@@ -207,7 +208,12 @@ def _origin(request: requests.PreparedRequest) -> str:
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
 
 
-def _tls() -> ssl.SSLContext:
-    tls = ssl.create_default_context()
-    tls.sslsocket_class = DeadlineTlsSocket
-    return tls
+@cache
+def tls() -> ssl.SSLContext:
+    """Return the TLS context of the process: reading the system's certificates takes 40 ms.
+
+    urllib3 writes `verify` of each call into it, so no session may turn that off.
+    """
+    made = ssl.create_default_context()
+    made.sslsocket_class = DeadlineTlsSocket
+    return made

@@ -7,11 +7,9 @@ import logging
 import os
 import re
 import sqlite3
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -94,15 +92,8 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
     SETTINGS["CACHE_FILE"] = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _tls() -> Iterator[None]:
-    """Read the certificates of the machine once: it takes longer than a test."""
-    with mock.patch("ssl.create_default_context", cache(ssl.create_default_context)):
-        yield
-
-
 @pytest.fixture(scope="session")
-def document(_tls: None, _files: None) -> Document:
+def document(_files: None) -> Document:
     """The OpenAPI document of the app."""
     if "" not in _documents:
         _, app = _app({})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bff.upstream import doctor
+from bff.upstream import doctor, sockets
 from bff.upstream.doctor import Subject
 from tests.doctor.servers import HttpServer
 
@@ -31,10 +30,11 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read the certificates that a test names, even where other tests keep one set for all."""
-    kept = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", getattr(kept, "__wrapped__", kept))
+def _own_certificates() -> Iterator[None]:
+    """Read the certificates that a test names, though a process reads them once."""
+    sockets.tls.cache_clear()
+    yield
+    sockets.tls.cache_clear()
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Iterator
-from unittest import mock
 
 import pytest
 
@@ -15,14 +13,6 @@ from bff.fan_out import FanOut
 from bff.upstream.guard import Guard, Policy
 from tests.upstream.servers import RawServer, RedisServer, Script
 from tests.upstream.tools import Clock
-
-
-@pytest.fixture(autouse=True)
-def _own_tls() -> Iterator[None]:
-    """Make a TLS context for each guard: the tests of the API share one, and here some change."""
-    make = ssl.create_default_context
-    with mock.patch("ssl.create_default_context", getattr(make, "__wrapped__", make)):
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -288,16 +288,18 @@ def test_call_when_a_large_request_is_not_read_then_ends_at_its_deadline(
 
 
 @pytest.fixture
-def tls_guard(make_guard: MakeGuard, monkeypatch: pytest.MonkeyPatch) -> MakeGuard:
+def tls_guard(make_guard: MakeGuard) -> Iterator[MakeGuard]:
     """Return a maker of guards that trust the certificate of the test."""
     path = str(make_certificate())
+    sockets.tls.cache_clear()  # a context of their own, which comes to trust it
 
     def make(**more: object) -> Guard:
         guard = make_guard(**more)
         guard._session.verify = path
         return guard
 
-    return make
+    yield make
+    sockets.tls.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -370,6 +372,13 @@ def test_deadline_sockets_then_are_what_connections_use(make_guard: MakeGuard) -
     assert tls.sslsocket_class is sockets.DeadlineTlsSocket
     assert tls.verify_mode is ssl.CERT_REQUIRED
     assert tls.check_hostname
+
+
+def test_adapters_when_there_are_many_then_the_certificates_are_read_once() -> None:
+    """It takes longer than all the rest of the start."""
+    adapters = [sockets.DeadlineAdapter(1), sockets.DeadlineAdapter(2)]
+    found = {id(each.poolmanager.connection_pool_kw["ssl_context"]) for each in adapters}
+    assert found == {id(sockets.tls())}
 
 
 def test_call_when_many_hang_then_all_slots_are_back_within_the_timeout(
