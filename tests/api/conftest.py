@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +19,7 @@ from flask import Flask
 import bff
 import tmdb_stub
 import user_stub
+from bff.upstream.store import FileStore
 from config import Config, UserServiceConfig
 from tests.api.openapi import ContractClient, Document
 from tests.api.upstreams import Upstream
@@ -53,7 +52,6 @@ MakeClient = Callable[..., ContractClient]
 # An app takes a tenth of a second to build, so that one serves all tests with the same settings.
 _apps: dict[frozenset[tuple[str, str]], tuple[Config, Flask]] = {}
 _documents: dict[str, Document] = {}
-_numbers = itertools.count()
 
 
 def settings_of(**settings: str) -> Config:
@@ -86,10 +84,46 @@ def _renew(app: Flask, config: Config) -> bff.Bff:
     return new
 
 
+class _Database:
+    """A database of an app, which is as it was at first whenever a test begins.
+
+    The connection that is held says whether another one has written since, so that a test that
+    only reads costs nothing; and SQLite need not make its files anew for each test.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path)
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._first = sqlite3.connect(":memory:")
+        self._db.backup(self._first)
+        self._version = self._now()
+
+    def _now(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def reset(self) -> None:
+        """Undo what was written since the last time."""
+        if self._now() != self._version:
+            self._first.backup(self._db)
+            self._version = self._now()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+        self._first.close()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the app's files out of the tree."""
-    SETTINGS["CACHE_FILE"] = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
+def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Database]:
+    """Keep the app's files out of the tree; return the file of the cache."""
+    path = tmp_path_factory.mktemp("var") / "cache.sqlite"
+    SETTINGS["CACHE_FILE"] = str(path)
+    store = FileStore(path, 1)
+    assert store.get("anything") is None  # which makes the tables
+    file = _Database(path)
+    store.close()
+    yield file
+    file.close()
 
 
 @pytest.fixture(scope="session")
@@ -109,13 +143,11 @@ def _tmdb_app() -> Flask:
 
 
 @pytest.fixture(scope="session")
-def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, Path]]:
-    folder = tmp_path_factory.mktemp("users")
-    path = folder / "users.sqlite"
+def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, _Database]]:
+    path = tmp_path_factory.mktemp("users") / "users.sqlite"
     app = user_stub.create_app(UserServiceConfig(3001, USER_TOKEN, f"sqlite:///{path}", "", "INFO"))
-    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(folder / "new")) as copy:
-        new.backup(copy)
-    yield app, path
+    with closing(_Database(path)) as file:
+        yield app, file
     app.extensions["store"].close()
 
 
@@ -140,12 +172,10 @@ def tmdb(_wire: responses.RequestsMock, _tmdb_app: Flask) -> Upstream:
 
 
 @pytest.fixture
-def users(_wire: responses.RequestsMock, _users_app: tuple[Flask, Path]) -> Upstream:
+def users(_wire: responses.RequestsMock, _users_app: tuple[Flask, _Database]) -> Upstream:
     """The user service: the real one over a database that holds the sample."""
-    app, path = _users_app
-    with closing(sqlite3.connect(path.parent / "new")) as new, closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA synchronous=OFF")
-        new.backup(db)
+    app, file = _users_app
+    file.reset()
     return _play(_wire, Upstream(USERS, app))
 
 
@@ -184,20 +214,19 @@ def make_client(
     users: Upstream,
     logs: list[str],
     document: Document,
-    tmp_path_factory: pytest.TempPathFactory,
+    _files: _Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeClient]:
     """Return clients of the app with these settings and fresh state."""
     # The pause before a second attempt is tested where it is made.
     monkeypatch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.0, raising=False)
     parts: list[bff.Bff] = []
-    folder = tmp_path_factory.getbasetemp()
 
     def make(**settings: str) -> ContractClient:
         handlers = list(logging.getLogger("bff").handlers)
         config, app = _app(settings)
-        file = folder / f"cache-{next(_numbers)}.sqlite"
-        parts.append(_renew(app, replace(config, cache=replace(config.cache, file=file))))
+        _files.reset()
+        parts.append(_renew(app, config))
         logging.getLogger("bff").handlers[:] = handlers  # a new app has put its own there
         client: Any = app.test_client(use_cookies=False)
         client.document, client.secrets = document, SECRETS
@@ -206,6 +235,8 @@ def make_client(
     yield make
     for part in parts:
         part.close()
+        # What still runs ends now: the next test has the same file for its cache.
+        part.fan_out._pool.shutdown(wait=True)
 
 
 @pytest.fixture
