@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,13 +23,13 @@ import user_stub
 from bff.upstream.store import FileStore
 from config import Config, UserServiceConfig
 from tests.api.openapi import ContractClient, Document
-from tests.api.upstreams import Upstream
+from tests.api.upstreams import Answer, Upstream
 
 TMDB, USERS = "http://tmdb.test/3", "http://users.test"
 TMDB_TOKEN = "planted-tmdb-token-eyJhbGciOi"
 TMDB_KEY = "planted-tmdb-key-0123456789abcdef"
 USER_TOKEN = "planted-user-service-token"
-JWT_SECRET = "planted-jwt-secret-of-more-than-32-bytes"
+JWT_SECRET = "planted-jwt-secret-of-more-than-the-64-bytes-that-the-longest-algorithm-needs"
 SECRETS = (TMDB_TOKEN, TMDB_KEY, USER_TOKEN, JWT_SECRET)
 SETTINGS = {
     "ENV_FILE": os.devnull,
@@ -48,26 +49,29 @@ SETTINGS = {
     # Long enough that a busy machine changes no result; what waits for it sets it lower.
     "PAGE_DEADLINE_MS": "20000",
 }
+# These concern no route and no view, but the parts that each test has anew.
+OF_PARTS = {"CIRCUIT_BREAKER_ENABLED", "TMDB_CONCURRENT_CALLS", "CACHE_ENABLED"}
 MakeClient = Callable[..., ContractClient]
 # An app takes a tenth of a second to build, so that one serves all tests with the same settings.
-_apps: dict[frozenset[tuple[str, str]], tuple[Config, Flask]] = {}
+_apps: dict[frozenset[tuple[str, str]], Flask] = {}
 _documents: dict[str, Document] = {}
+_tmdb_answers: dict[Any, Answer] = {}  # the catalogue never changes
 
 
+@cache
 def settings_of(**settings: str) -> Config:
     """Return the settings of an app under test."""
     with mock.patch.dict(os.environ, {**SETTINGS, **settings}, clear=True):
         return Config.from_env()
 
 
-def _app(settings: dict[str, str]) -> tuple[Config, Flask]:
-    key = frozenset(settings.items())
+def _app(**settings: str) -> Flask:
+    key = frozenset((name, text) for name, text in settings.items() if name not in OF_PARTS)
     if key not in _apps:
-        config = settings_of(**settings)
-        app = bff.create_app(config)
+        app = bff.create_app(settings_of(**dict(key)))
         app.extensions["bff"].close()
         app.test_client_class = ContractClient
-        _apps[key] = config, app
+        _apps[key] = app
     return _apps[key]
 
 
@@ -130,7 +134,7 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Database]:
 def document(_files: None) -> Document:
     """The OpenAPI document of the app."""
     if "" not in _documents:
-        _, app = _app({})
+        app = _app()
         with app.test_request_context():
             spec = app.view_functions["api-docs.openapi_json"]().get_json()
         _documents[""] = Document(spec)
@@ -168,7 +172,7 @@ def _play(wire: responses.RequestsMock, upstream: Upstream) -> Upstream:
 @pytest.fixture
 def tmdb(_wire: responses.RequestsMock, _tmdb_app: Flask) -> Upstream:
     """TMDB: the real stub over its catalogue, unless the test says otherwise."""
-    return _play(_wire, Upstream(TMDB, _tmdb_app))
+    return _play(_wire, Upstream(TMDB, _tmdb_app, _tmdb_answers))
 
 
 @pytest.fixture
@@ -193,7 +197,7 @@ class _Lines(logging.Handler):
 @pytest.fixture
 def logs() -> Iterator[list[str]]:
     """The lines that the app logs; no secret may stand in any of them."""
-    _app({})
+    _app()
     logger = logging.getLogger("bff")
     usual = list(logger.handlers)
     handler = _Lines()
@@ -224,9 +228,9 @@ def make_client(
 
     def make(**settings: str) -> ContractClient:
         handlers = list(logging.getLogger("bff").handlers)
-        config, app = _app(settings)
+        app = _app(**settings)
         _files.reset()
-        parts.append(_renew(app, config))
+        parts.append(_renew(app, settings_of(**settings)))
         logging.getLogger("bff").handlers[:] = handlers  # a new app has put its own there
         client: Any = app.test_client(use_cookies=False)
         client.document, client.secrets = document, SECRETS

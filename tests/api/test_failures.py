@@ -10,7 +10,7 @@ import pytest
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
-from tests.api.conftest import MakeClient
+from tests.api.conftest import TMDB_KEY, MakeClient
 from tests.api.openapi import ContractClient
 from tests.api.upstreams import Call, Upstream, films
 
@@ -479,14 +479,14 @@ def test_credentials_when_an_upstream_fails_then_none_shows(
     reason: str,
 ) -> None:
     """With TMDB's key in the query: no answer and no log line (tracebacks too) holds a secret."""
-    client = make_client(TMDB_READ_TOKEN="", TMDB_API_KEY="planted-tmdb-key-0123456789abcdef")
+    client = make_client(TMDB_READ_TOKEN="", TMDB_API_KEY=TMDB_KEY)
     broken(tmdb)
     broken(users)
 
     for path in ("/api/movies/550", "/api/dashboard/complete", "/api/users/favorites"):
         client.get(path)  # the client and the `logs` fixture look for every secret
 
-    assert tmdb.calls[0].query["api_key"] == "planted-tmdb-key-0123456789abcdef"
+    assert tmdb.calls[0].query["api_key"] == TMDB_KEY
     assert logs
 
 

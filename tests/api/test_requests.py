@@ -44,9 +44,11 @@ def test_request_id_when_it_is_a_token_then_it_is_taken_over(
     assert all(f"request_id={given} " in line for line in logs)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
+def test_request_id_when_it_is_no_token_then_a_new_one_is_made(
+    client: ContractClient, logs: list[str], subtests: pytest.Subtests
+) -> None:
+    """What could break a header or a log line is replaced, never passed on."""
+    for given in (
         "",
         "x" * 129,
         "two words",
@@ -58,17 +60,13 @@ def test_request_id_when_it_is_a_token_then_it_is_taken_over(
         'quo"te',
         "a,b",
         "${jndi:ldap://x}",
-    ],
-)
-def test_request_id_when_it_is_no_token_then_a_new_one_is_made(
-    client: ContractClient, given: str, logs: list[str]
-) -> None:
-    """What could break a header or a log line is replaced, never passed on."""
-    response = client.get("/health", environ_overrides={"HTTP_X_REQUEST_ID": given})
+    ):
+        with subtests.test(given=ascii(given)):
+            response = client.get("/health", environ_overrides={"HTTP_X_REQUEST_ID": given})
 
-    assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-ID"])
-    assert "X-Planted" not in response.headers
-    assert not [line for line in logs if given and given in line]
+            assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-ID"])
+            assert "X-Planted" not in response.headers
+            assert not [line for line in logs if given and given in line]
 
 
 def test_request_id_when_two_requests_have_none_then_the_ids_differ(
@@ -159,18 +157,19 @@ def test_parameter_when_it_is_given_twice_then_it_is_refused(
     assert not tmdb.calls
 
 
-@pytest.mark.parametrize("page", ["0", "501", "-1", "abc", "1.5", "", "9" * 30, "%00", "1%0A"])
 def test_page_when_it_is_outside_1_to_500_then_it_is_422_without_a_call(
-    client: ContractClient, page: str, tmdb: Upstream, users: Upstream
+    client: ContractClient, tmdb: Upstream, users: Upstream, subtests: pytest.Subtests
 ) -> None:
     """Every list with pages refuses the page itself."""
     paged = [row.route for row in READS if row.route and "page" in row.params]
-    for route in [*paged, "/api/dashboard/feed", "/api/dashboard/complete"]:
-        path = route.replace("{movie_id}", "550").replace("{window}", "day")
-        mark = "?query=a&" if "search" in path else "?"
-        response = client.get(f"{path}{mark}page={page}")
-        assert response.status_code == 422, path
-        assert list(response.json["errors"]) == ["page"], path
+    for page in ("0", "501", "-1", "abc", "1.5", "", "9" * 30, "%00", "1%0A"):
+        with subtests.test(page=page):
+            for route in [*paged, "/api/dashboard/feed", "/api/dashboard/complete"]:
+                path = route.replace("{movie_id}", "550").replace("{window}", "day")
+                mark = "?query=a&" if "search" in path else "?"
+                response = client.get(f"{path}{mark}page={page}")
+                assert response.status_code == 422, path
+                assert list(response.json["errors"]) == ["page"], path
 
     assert tmdb.calls + users.calls == []
 
@@ -209,16 +208,17 @@ def test_language_when_it_is_bcp_47_then_tmdb_is_told_in_one_spelling(
     assert tmdb.calls[0].query["language"] == sent
 
 
-@pytest.mark.parametrize("language", ["english", "d", "de_DE", "de-DE-x", "de%0A", "", "1"])
 def test_language_when_it_is_none_then_it_is_422(
-    client: ContractClient, language: str, tmdb: Upstream
+    client: ContractClient, tmdb: Upstream, subtests: pytest.Subtests
 ) -> None:
     """A word that is no language never reaches TMDB."""
-    response = client.get(f"/api/movies/550?language={language}")
+    for language in ("english", "d", "de_DE", "de-DE-x", "de%0A", "", "1"):
+        with subtests.test(language=language):
+            response = client.get(f"/api/movies/550?language={language}")
 
-    assert response.status_code == 422
-    assert list(response.json["errors"]) == ["language"]
-    assert not tmdb.calls
+            assert response.status_code == 422
+            assert list(response.json["errors"]) == ["language"]
+            assert not tmdb.calls
 
 
 def test_region_when_it_is_lower_case_then_tmdb_gets_the_iso_code(
@@ -229,13 +229,17 @@ def test_region_when_it_is_lower_case_then_tmdb_gets_the_iso_code(
     assert tmdb.calls[0].query["region"] == "DE"
 
 
-@pytest.mark.parametrize("region", ["DEU", "1", "", "D%C3%89", "DE%20"])
-def test_region_when_it_is_none_then_it_is_422(client: ContractClient, region: str) -> None:
+def test_region_when_it_is_none_then_it_is_422(
+    client: ContractClient, tmdb: Upstream, subtests: pytest.Subtests
+) -> None:
     """A word that is no country never reaches TMDB."""
-    response = client.get(f"/api/movies/popular?region={region}")
+    for region in ("DEU", "1", "", "D%C3%89", "DE%20"):
+        with subtests.test(region=region):
+            response = client.get(f"/api/movies/popular?region={region}")
 
-    assert response.status_code == 422
-    assert list(response.json["errors"]) == ["region"]
+            assert response.status_code == 422
+            assert list(response.json["errors"]) == ["region"]
+            assert not tmdb.calls
 
 
 def test_language_and_region_when_a_read_is_of_tmdb_then_they_are_parameters_of_it(
@@ -412,12 +416,12 @@ def test_path_when_it_is_unknown_then_it_is_404(
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", "/api/users/favorites/550"), ("GET", "/api/dashboard/feed")]
 )
-@pytest.mark.parametrize("required", ["false", "true"])
+@pytest.mark.parametrize("settings", [{}, {"AUTH_ENABLED": "true"}], ids=["open", "closed"])
 def test_cors_when_the_origin_is_configured_then_the_preflight_allows_it(
-    make_client: MakeClient, method: str, path: str, required: str
+    make_client: MakeClient, method: str, path: str, settings: dict[str, str]
 ) -> None:
     """A browser's preflight carries no token, and is answered all the same."""
-    client = make_client(AUTH_ENABLED=required)
+    client = make_client(**settings)
     response = client.options(
         path,
         headers={
@@ -462,32 +466,25 @@ def test_cors_when_the_origin_is_configured_then_answers_and_errors_can_be_read(
         assert name in exposed
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        "0",
-        "-1",
-        "2147483648",
-        "9223372036854775808",
-        "abc",
-        "1e3",
-        "%D9%A1",
-        "1.0",
-        "+1",
-        "%00",
-        "null",
-    ],
-)
 def test_id_when_it_is_no_number_of_tmdbs_then_it_is_422_without_a_call(
-    client: ContractClient, document: Document, number: str, tmdb: Upstream, users: Upstream
+    client: ContractClient,
+    document: Document,
+    tmdb: Upstream,
+    users: Upstream,
+    subtests: pytest.Subtests,
 ) -> None:
     """Every path with a number refuses what cannot be one."""
-    for template, item in document.spec["paths"].items():
-        if "_id}" not in template:
-            continue
-        path = re.sub(r"\{\w+\}", number, template)
-        for method in ("get", "put", "delete"):
-            if method in item:
+    plain = ("0", "-1", "2147483648", "9223372036854775808", "1e3", "1.0", "+1")
+    asked = [
+        (template, method)
+        for template, item in document.spec["paths"].items()
+        for method in ("get", "put", "delete")
+        if "_id}" in template and method in item
+    ]
+    for number in (*plain, "abc", "%D9%A1", "%00", "null"):
+        with subtests.test(number=number):
+            for template, method in asked:
+                path = re.sub(r"\{\w+\}", number, template)
                 response = client.open(path, method=method.upper(), json={})
                 assert response.status_code == 422, (method, path)
                 assert list(response.json["errors"]) == ["id"]
@@ -505,9 +502,11 @@ def test_id_when_it_is_the_largest_then_tmdb_is_asked(
     assert len(tmdb.calls) == 1
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_query_when_it_is_no_text_to_look_for_then_it_is_422(
+    client: ContractClient, tmdb: Upstream, subtests: pytest.Subtests
+) -> None:
+    """Broken UTF-8, NUL, control characters, nothing and 10 kB are refused by every search."""
+    for query in (
         "q=%ff",
         "query=%ff%fe",
         "query=%00",
@@ -518,14 +517,10 @@ def test_id_when_it_is_the_largest_then_tmdb_is_asked(
         "query=%20%20",
         "query=a%0D%0Ab",
         "",
-    ],
-)
-def test_query_when_it_is_no_text_to_look_for_then_it_is_422(
-    client: ContractClient, query: str, tmdb: Upstream
-) -> None:
-    """Broken UTF-8, NUL, control characters, nothing and 10 kB are refused by every search."""
-    for path in ("movies/search", "search/multi", "dashboard/search/enriched"):
-        assert client.get(f"/api/{path}?{query}").status_code == 422
+    ):
+        with subtests.test(query=query[:40]):
+            for path in ("movies/search", "search/multi", "dashboard/search/enriched"):
+                assert client.get(f"/api/{path}?{query}").status_code == 422
     assert not tmdb.calls
 
 

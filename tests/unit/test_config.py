@@ -30,8 +30,8 @@ def _empty_environment() -> Iterator[None]:
 
 def read(kind: Kind = Config, **settings: str) -> Any:
     """Read the settings of a process from this environment."""
-    os.environ.update(settings)
-    return kind.from_env()
+    with mock.patch.dict(os.environ, settings):
+        return kind.from_env()
 
 
 def faults(kind: Kind = Config, **settings: str) -> list[str]:
@@ -149,12 +149,11 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "what", "expected"), GOOD)
-def test_setting_when_it_is_good_then_it_is_taken(
-    name: str, value: str, what: Callable[[Config], Any], expected: Any
-) -> None:
+def test_setting_when_it_is_good_then_it_is_taken(subtests: pytest.Subtests) -> None:
     """A value from the environment replaces the default."""
-    assert what(read(**{name: value})) == expected
+    for name, value, what, expected in GOOD:
+        with subtests.test(name=name, value=value):
+            assert what(read(**{name: value})) == expected
 
 
 BAD: list[tuple[Kind, str, str]] = [
@@ -230,15 +229,16 @@ BAD: list[tuple[Kind, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "value"), BAD)
 def test_setting_when_it_is_bad_then_its_name_is_in_the_one_fault(
-    kind: Kind, name: str, value: str
+    subtests: pytest.Subtests,
 ) -> None:
     """A wrong value stops the start with a fault that names the setting."""
-    found = faults(kind, **{name: value})
+    for kind, name, value in BAD:
+        with subtests.test(kind=kind.__name__, name=name, value=value):
+            found = faults(kind, **{name: value})
 
-    assert len(found) == 1
-    assert found[0].startswith(f"{name}: ")
+            assert len(found) == 1
+            assert found[0].startswith(f"{name}: ")
 
 
 def test_config_when_several_settings_are_wrong_then_all_are_named_at_once() -> None:
@@ -275,13 +275,14 @@ def test_config_when_two_settings_contradict_each_other_then_the_one_to_change_i
     assert fault.startswith(f"{name}: ")
 
 
-@pytest.mark.parametrize("value", ["", " ", "\t"])
-@pytest.mark.parametrize("name", sorted(defaults()))
-def test_setting_when_it_is_empty_then_it_counts_as_not_set(name: str, value: str) -> None:
+def test_setting_when_it_is_empty_then_it_counts_as_not_set(subtests: pytest.Subtests) -> None:
     """An empty variable, as a platform's form leaves it, gives the default."""
-    for kind in (Config, UserServiceConfig, TmdbStubConfig):
-        plain = kind.from_env()
-        assert read(kind, **{name: value}) == plain
+    plain = {kind: kind.from_env() for kind in (Config, UserServiceConfig, TmdbStubConfig)}
+
+    for name in sorted(defaults()):
+        for value in ("", " ", "\t"):
+            with subtests.test(name=name, value=value):
+                assert {kind: read(kind, **{name: value}) for kind in plain} == plain
 
 
 @pytest.mark.parametrize(
