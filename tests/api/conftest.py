@@ -183,6 +183,12 @@ def users(_wire: responses.RequestsMock, _users_app: tuple[Flask, _Database]) ->
     return _play(_wire, Upstream(USERS, app))
 
 
+def leaked(lines: list[str]) -> list[str]:
+    """Return the secrets that stand in the lines of a log."""
+    text = "\n".join(lines)
+    return [secret for secret in SECRETS if secret in text]
+
+
 class _Lines(logging.Handler):
     """Keeps log lines as they would be written, tracebacks included."""
 
@@ -208,8 +214,7 @@ def logs() -> Iterator[list[str]]:
     logger.setLevel("DEBUG")
     yield handler.lines
     logger.handlers[:] = usual
-    text = "\n".join(handler.lines)
-    assert not [secret for secret in SECRETS if secret in text]
+    assert leaked(handler.lines) == []
 
 
 @pytest.fixture
@@ -221,12 +226,20 @@ def make_client(
     _files: _Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeClient]:
-    """Return clients of the app with these settings and fresh state."""
+    """Return a maker of clients of the app with these settings and fresh state; one at a time."""
     # The pause before a second attempt is tested where it is made.
     monkeypatch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.0, raising=False)
     parts: list[bff.Bff] = []
 
+    def end() -> None:
+        for part in parts:
+            part.close()
+            # What still runs ends now: the next one has the same file for its cache.
+            part.fan_out._pool.shutdown(wait=True)
+        parts.clear()
+
     def make(**settings: str) -> ContractClient:
+        end()
         handlers = list(logging.getLogger("bff").handlers)
         app = _app(**settings)
         _files.reset()
@@ -237,10 +250,7 @@ def make_client(
         return client  # type: ignore[no-any-return]
 
     yield make
-    for part in parts:
-        part.close()
-        # What still runs ends now: the next test has the same file for its cache.
-        part.fan_out._pool.shutdown(wait=True)
+    end()
 
 
 @pytest.fixture

@@ -107,8 +107,8 @@ class Upstream:
         if self.known is None:
             return self._from_app(call, parts.path, parts.query)
         # Ids of requests and traces differ; no answer depends on them.
-        asked = {name: call.headers.get(name) for name in ("Authorization", "If-None-Match")}
-        key = (call.method, str(request.url), call.body, *asked.values())
+        who = [call.headers.get(name) for name in ("Authorization", "X-User-Id", "If-None-Match")]
+        key = (call.method, str(request.url), call.body, *who)
         if key not in self.known:
             self.known[key] = self._from_app(call, parts.path, parts.query)
         return self.known[key]
