@@ -5,4 +5,18 @@ set -euo pipefail
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 "$root/setup.sh" --dev
 cd "$root"
+
+# The quick tests, which start no process and open no socket, run on two processors. The others
+# have real time bounds and the machine to themselves; one file alone is not worth a second start.
+quick=
+for argument in "$@"; do
+  case "$argument" in
+    tests/api | tests/api/) quick=yes ;;
+    tests/unit | tests/unit/) ;;
+    -n* | --numprocesses* | --dist* | -s | --capture=no | --pdb | --trace) quick= && break ;;
+    -*) ;;
+    *) if [ -e "${argument%%::*}" ]; then quick= && break; fi ;;
+  esac
+done
+if [ -n "$quick" ]; then set -- -n 2 --dist loadfile "$@"; fi
 exec .venv/bin/python -m pytest "$@"
