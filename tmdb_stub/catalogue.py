@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,8 +19,7 @@ CATALOGUE_FILE = Path(__file__).resolve().parent / "catalogue.jsonl.gz"
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CastMember:
+class CastMember(NamedTuple):
     """A person in the cast of one film; `character` is empty where the facts do not say."""
 
     person_id: int

@@ -22,7 +22,6 @@ class Stub:
         self.related = Related(catalogue)
         self.shapes = Shapes(catalogue)
         self.blocks = MovieBlocks(self.shapes, self.related)
-        self.pictures = Pictures(catalogue)
 
     def warm(self) -> None:
         """Build what is otherwise built at the first question, so that no request waits for it."""
@@ -30,6 +29,12 @@ class Stub:
         self.person_index.find("warm")
         self.related.warm()
         self.lists.warm()
+        self.pictures.find("original", "/warm")
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """What each image path shows."""
+        return Pictures(self.catalogue)
 
     @cached_property
     def film_index(self) -> SearchIndex[Film]:
