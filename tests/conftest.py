@@ -21,3 +21,9 @@ gc.set_threshold(100_000, 50, 100)
 def pytest_collection_finish() -> None:
     """Take what was imported for permanent; what the tests themselves leave is still found."""
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Find what the last tests left, and let Python end without looking for it again."""
+    gc.collect()
+    gc.freeze()

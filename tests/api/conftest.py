@@ -10,20 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
-import responses
-from flask import Flask
 
-import bff
-import tmdb_stub
-import user_stub
-from bff.upstream.store import FileStore
-from config import Config, UserServiceConfig
-from tests.api.openapi import ContractClient, Document
-from tests.api.upstreams import Answer, Upstream
+# The process that hands the tests out to others reads this file as well, and they wait for it:
+# what takes time to import is imported where it is used.
+if TYPE_CHECKING:
+    import responses
+    from flask import Flask
+
+    import bff
+    from config import Config
+    from tests.api.openapi import ContractClient, Document
+    from tests.api.upstreams import Answer, Upstream
 
 TMDB, USERS = "http://tmdb.test/3", "http://users.test"
 TMDB_TOKEN = "planted-tmdb-token-eyJhbGciOi"
@@ -51,7 +52,7 @@ SETTINGS = {
 }
 # These concern no route and no view, but the parts that each test has anew.
 OF_PARTS = {"CIRCUIT_BREAKER_ENABLED", "TMDB_CONCURRENT_CALLS", "CACHE_ENABLED"}
-MakeClient = Callable[..., ContractClient]
+MakeClient = Callable[..., "ContractClient"]
 # An app takes a tenth of a second to build, so that one serves all tests with the same settings.
 _apps: dict[frozenset[tuple[str, str]], Flask] = {}
 _documents: dict[str, Document] = {}
@@ -61,11 +62,16 @@ _tmdb_answers: dict[Any, Answer] = {}  # the catalogue never changes
 @cache
 def settings_of(**settings: str) -> Config:
     """Return the settings of an app under test."""
+    from config import Config
+
     with mock.patch.dict(os.environ, {**SETTINGS, **settings}, clear=True):
         return Config.from_env()
 
 
 def _app(**settings: str) -> Flask:
+    import bff
+    from tests.api.openapi import ContractClient
+
     key = frozenset((name, text) for name, text in settings.items() if name not in OF_PARTS)
     if key not in _apps:
         app = bff.create_app(settings_of(**dict(key)))
@@ -77,7 +83,9 @@ def _app(**settings: str) -> Flask:
 
 def _renew(app: Flask, config: Config) -> bff.Bff:
     """Give the app new parts: no open circuit, no cached answer, no thread of another test."""
-    old, new = app.extensions["bff"], bff.Bff(config)
+    from bff import Bff
+
+    old, new = app.extensions["bff"], Bff(config)
     for name in ("fan_out", "tmdb", "users"):
         # The views hold these very objects, so that their content is what changes.
         part = getattr(old, name)
@@ -120,6 +128,8 @@ class _Database:
 @pytest.fixture(scope="session", autouse=True)
 def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Database]:
     """Keep the app's files out of the tree; return the file of the cache."""
+    from bff.upstream.store import FileStore
+
     path = tmp_path_factory.mktemp("var") / "cache.sqlite"
     SETTINGS["CACHE_FILE"] = str(path)
     store = FileStore(path, 1)
@@ -133,6 +143,8 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Database]:
 @pytest.fixture(scope="session")
 def document(_files: None) -> Document:
     """The OpenAPI document of the app."""
+    from tests.api.openapi import Document
+
     if "" not in _documents:
         app = _app()
         with app.test_request_context():
@@ -143,11 +155,16 @@ def document(_files: None) -> Document:
 
 @pytest.fixture(scope="session")
 def _tmdb_app() -> Flask:
+    import tmdb_stub
+
     return tmdb_stub.create_app()
 
 
 @pytest.fixture(scope="session")
 def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask, _Database]]:
+    import user_stub
+    from config import UserServiceConfig
+
     path = tmp_path_factory.mktemp("users") / "users.sqlite"
     app = user_stub.create_app(UserServiceConfig(3001, USER_TOKEN, f"sqlite:///{path}", "", "INFO"))
     with closing(_Database(path)) as file:
@@ -157,6 +174,8 @@ def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask
 
 @pytest.fixture
 def _wire() -> Iterator[responses.RequestsMock]:
+    import responses
+
     with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
         yield wire
 
@@ -172,12 +191,16 @@ def _play(wire: responses.RequestsMock, upstream: Upstream) -> Upstream:
 @pytest.fixture
 def tmdb(_wire: responses.RequestsMock, _tmdb_app: Flask) -> Upstream:
     """TMDB: the real stub over its catalogue, unless the test says otherwise."""
+    from tests.api.upstreams import Upstream
+
     return _play(_wire, Upstream(TMDB, _tmdb_app, _tmdb_answers))
 
 
 @pytest.fixture
 def users(_wire: responses.RequestsMock, _users_app: tuple[Flask, _Database]) -> Upstream:
     """The user service: the real one over a database that holds the sample."""
+    from tests.api.upstreams import Upstream
+
     app, file = _users_app
     file.reset()
     return _play(_wire, Upstream(USERS, app))
