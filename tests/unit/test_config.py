@@ -346,15 +346,16 @@ SECRETS: list[tuple[Kind, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "value"), SECRETS)
 def test_secret_when_the_settings_are_printed_then_it_does_not_show(
-    kind: Kind, name: str, value: str
+    subtests: pytest.Subtests,
 ) -> None:
     """The repr of the settings, which lands in logs and tracebacks, holds no secret."""
-    settings = read(kind, **{name: value})
+    for kind, name, value in SECRETS:
+        with subtests.test(kind=kind.__name__, name=name):
+            settings = read(kind, **{name: value})
 
-    assert SECRET not in repr(settings)
-    assert SECRET not in str(settings)
+            assert SECRET not in repr(settings)
+            assert SECRET not in str(settings)
 
 
 @pytest.mark.parametrize(

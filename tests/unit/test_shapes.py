@@ -109,80 +109,77 @@ def test_read_when_the_json_is_nearly_right_then_it_is_malformed_or_as_documente
     judged(name, data.draw(NEAR[name]))
 
 
-@pytest.mark.parametrize(
-    ("shape", "value", "read"),
-    [
-        (Text(""), "x", "x"),
-        (Text(""), "", ""),
-        (Text(""), 5, None),
-        (Text("", default=""), None, ""),
-        (Text("", choices=("a",)), "b", None),
-        (Date(""), "1999-10-15", "1999-10-15"),
-        (Date(""), "", None),
-        (Date(""), "1999-13-01", None),
-        (Date(""), "1999-10-15\n", None),
-        (Date(""), "1999-1-5", None),
-        (Date(""), "\u0661999-10-15", None),
-        (Moment(""), "2026-11-24T17:30:00Z", "2026-11-24T17:30:00Z"),
-        (Moment(""), "2026-11-24T17:30:00.123+01:00", "2026-11-24T17:30:00.123+01:00"),
-        (Moment(""), "2026-11-24 17:30:00", None),
-        (Moment(""), "2026-11-24T25:30:00Z", None),
-        (Integer(""), 5, 5),
-        (Integer(""), 5.0, 5),
-        (Integer(""), 5.5, None),
-        (Integer(""), True, None),
-        (Integer(""), "5", None),
-        (Integer(""), 2**53, None),
-        (Integer("", least=1), 0, None),
-        (Integer("", default=0), math.inf, 0),
-        (Number(""), 1.5, 1.5),
-        (Number(""), 1, 1),
-        (Number(""), math.nan, None),
-        (Number(""), math.inf, None),
-        (Number(""), False, None),
-        (Flag(""), True, True),
-        (Flag("", default=False), 1, False),
-        (Pages("", default=1), 501, 500),
-        (Pages("", default=1), 0, 0),
-        (Pages("", default=1), -1, 1),
-        (Pages("", default=1), True, 1),
-        (Many(Integer("", required=True), ""), [1, "x", 2], [1, 2]),
-        (Many(Integer("", required=True), "", most=1), ["x", 1, 2], [1]),
-        (Many(Integer(""), ""), [None], [None]),
-        (Many(Integer(""), ""), {}, []),
-        (Table(Integer("", required=True), ""), {"a": 1, "b": "x"}, {"a": 1}),
-        (Table(Integer(""), ""), [], {}),
-        (Record("R", {"a": Text("")}, nullable=True), 5, None),
-        (Record("R", {"a": Text("", required=True)}, nullable=True), {}, None),
-        (Record("R", {"a": Text("")}), {"a": "x", "b": 1}, {"a": "x"}),
-    ],
-)
+READINGS: list[tuple[Shape, Any, Any]] = [
+    (Text(""), "x", "x"),
+    (Text(""), "", ""),
+    (Text(""), 5, None),
+    (Text("", default=""), None, ""),
+    (Text("", choices=("a",)), "b", None),
+    (Date(""), "1999-10-15", "1999-10-15"),
+    (Date(""), "", None),
+    (Date(""), "1999-13-01", None),
+    (Date(""), "1999-10-15\n", None),
+    (Date(""), "1999-1-5", None),
+    (Date(""), "\u0661999-10-15", None),
+    (Moment(""), "2026-11-24T17:30:00Z", "2026-11-24T17:30:00Z"),
+    (Moment(""), "2026-11-24T17:30:00.123+01:00", "2026-11-24T17:30:00.123+01:00"),
+    (Moment(""), "2026-11-24 17:30:00", None),
+    (Moment(""), "2026-11-24T25:30:00Z", None),
+    (Integer(""), 5, 5),
+    (Integer(""), 5.0, 5),
+    (Integer(""), 5.5, None),
+    (Integer(""), True, None),
+    (Integer(""), "5", None),
+    (Integer(""), 2**53, None),
+    (Integer("", least=1), 0, None),
+    (Integer("", default=0), math.inf, 0),
+    (Number(""), 1.5, 1.5),
+    (Number(""), 1, 1),
+    (Number(""), math.nan, None),
+    (Number(""), math.inf, None),
+    (Number(""), False, None),
+    (Flag(""), True, True),
+    (Flag("", default=False), 1, False),
+    (Pages("", default=1), 501, 500),
+    (Pages("", default=1), 0, 0),
+    (Pages("", default=1), -1, 1),
+    (Pages("", default=1), True, 1),
+    (Many(Integer("", required=True), ""), [1, "x", 2], [1, 2]),
+    (Many(Integer("", required=True), "", most=1), ["x", 1, 2], [1]),
+    (Many(Integer(""), ""), [None], [None]),
+    (Many(Integer(""), ""), {}, []),
+    (Table(Integer("", required=True), ""), {"a": 1, "b": "x"}, {"a": 1}),
+    (Table(Integer(""), ""), [], {}),
+    (Record("R", {"a": Text("")}, nullable=True), 5, None),
+    (Record("R", {"a": Text("", required=True)}, nullable=True), {}, None),
+    (Record("R", {"a": Text("")}), {"a": "x", "b": 1}, {"a": "x"}),
+]
+
+
 def test_shape_when_it_reads_a_value_then_the_rest_is_its_default(
-    shape: Shape, value: Any, read: Any
+    subtests: pytest.Subtests,
 ) -> None:
     """A value of the type stays, anything else becomes the default, or is left out of a list."""
-    assert shape.read(value) == read
-    assert type(shape.read(value)) is type(read)
+    for shape, value, read in READINGS:
+        with subtests.test(shape=shape, value=value):
+            assert shape.read(value) == read
+            assert type(shape.read(value)) is type(read)
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
+def test_shape_when_what_it_requires_is_missing_then_it_is_malformed(
+    subtests: pytest.Subtests,
+) -> None:
+    """Nothing stands in for what cannot be done without."""
+    for shape in (
         *[kind("", required=True) for kind in (Text, Date, Moment, Integer, Number, Flag)],
         Many(Text(""), "", required=True),
         Table(Text(""), "", required=True),
         Record("R", {"a": Text("", required=True)}),
         Tagged("T", "kind", {"a": Record("R", {})}),
-    ],
-    ids=lambda shape: type(shape).__name__,
-)
-@pytest.mark.parametrize("value", [None, object()], ids=["null", "other"])
-def test_shape_when_what_it_requires_is_missing_then_it_is_malformed(
-    shape: Shape, value: Any
-) -> None:
-    """Nothing stands in for what cannot be done without."""
-    with pytest.raises(Malformed):
-        shape.read(value)
+    ):
+        for value in (None, object()):
+            with subtests.test(shape=type(shape).__name__, value=value), pytest.raises(Malformed):
+                shape.read(value)
 
 
 @pytest.mark.parametrize("tag", [None, "unknown", 5, [], {}])
