@@ -15,7 +15,7 @@ if sys.dont_write_bytecode:
 
 # Modules, schemas and catalogues are hundreds of thousands of objects that live to the end. With
 # Python's usual threshold they are looked through again and again: a tenth of the whole time.
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(400_000, 50, 100)
 
 
 def pytest_collection_finish() -> None:
