@@ -17,11 +17,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
 from typing import Any, TypeVar
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
 
 from bff import context, metrics
 from bff.context import Timing
@@ -37,16 +35,16 @@ from bff.errors import (
 from bff.health import Checks, check
 from bff.logs import event
 from bff.tracing import Passing, Tracer
-from bff.upstream import session
+from bff.upstream.answers import Answer, BadAnswer
 from bff.upstream.board import Board, NoBoard
 from bff.upstream.breaker import Breaker, BreakerPolicy, CutShort, NoBreaker
 from bff.upstream.governor import Governor
 from bff.upstream.retry import RetryBudget
+from bff.upstream.wire import Wire
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-MOST_BYTES = 8 * 1024 * 1024  # of one answer; TMDB's largest real ones have 340 kB
 RETRYABLE_STATUS = (502, 503, 504)
 RETRY_PAUSE_S = 0.1
 PAUSE_S = 1.0  # after a 429 that does not say how long
@@ -63,13 +61,7 @@ class Policy:
     breaker: BreakerPolicy | None
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer below 500, read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+Reply = Answer  # one below 500
 
 
 class _Unavailable(UpstreamFailed):
@@ -122,7 +114,7 @@ class Guard:
         self.policy = policy
         self._tracer = tracer or Passing()
         self._submit, self._governor, self._board = submit, governor, board or NoBoard()
-        self._session = session.build(policy.slots, proxy)
+        self._wire = Wire(policy.slots, proxy)
         self.bulkhead = Bulkhead(policy.name, policy.slots)
         self._budget = RetryBudget()
         self._breakers: dict[str, Breaker] = {}
@@ -158,7 +150,7 @@ class Guard:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._wire.close()
 
     def start(self, task: Callable[..., T], *args: Any, here: bool = False) -> Future[T]:
         """Have a thread of the pool do `task`, in a slot of the bulkhead; or do it `here`.
@@ -284,42 +276,18 @@ class Guard:
         if timeout_s <= 0:
             raise CutShort(name, "no time left")
         try:
-            with self._session.send(
-                # The sockets tighten it to what is left of the deadline.
-                request,
-                stream=True,
-                timeout=self.policy.timeout_s,
-            ) as response:
-                body = self._body(response)
-        except requests.Timeout as error:
+            # The sockets tighten the timeout to what is left of the deadline.
+            answer = self._wire.send(request, timeout_s=self.policy.timeout_s)
+        except TimeoutError as error:
             raise self._late(timeout_s) from error
-        except (requests.exceptions.ContentDecodingError, requests.exceptions.InvalidHeader) as e:
-            raise BadResponse(name, "cannot be decoded") from e
-        except requests.RequestException as error:
-            raise self._broken(error, timeout_s) from error
-        if response.status_code >= 500:
-            kind = _Unavailable if response.status_code in RETRYABLE_STATUS else UpstreamFailed
-            raise kind(name, f"status {response.status_code}", _retry_after_s(response.headers))
-        return Reply(response.status_code, response.headers, body)
-
-    def _body(self, response: requests.Response) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        for part in response.iter_content(65_536):
-            parts.append(part)
-            size += len(part)
-            if size > MOST_BYTES:
-                raise BadResponse(self.policy.name, "too large")
-        return b"".join(parts)
-
-    def _broken(self, error: requests.RequestException, timeout_s: float) -> UpstreamError:
-        cause: Any = error.args[0] if error.args else None
-        parts = (cause, *cause.args) if isinstance(cause, Exception) else ()
-        if any(isinstance(part, (ReadTimeoutError, TimeoutError)) for part in parts):
-            return self._late(timeout_s)
-        if any(isinstance(p, HTTPException) and not isinstance(p, OSError) for p in parts):
-            return BadResponse(self.policy.name, "ends too early, or is no HTTP")
-        return Unreachable(self.policy.name)
+        except OSError as error:
+            raise Unreachable(name) from error
+        except BadAnswer as error:
+            raise BadResponse(name, str(error)) from error
+        if answer.status >= 500:
+            kind = _Unavailable if answer.status in RETRYABLE_STATUS else UpstreamFailed
+            raise kind(name, f"status {answer.status}", _retry_after_s(answer.headers))
+        return answer
 
     def _late(self, timeout_s: float) -> UpstreamTimeout:
         """Return what a timeout after `timeout_s` means."""

@@ -37,6 +37,9 @@ class _Deadline:
         if value != self.gettimeout():
             super().settimeout(value)  # type: ignore[misc]
 
+    def recv(self: Any, *args: Any, **kwargs: Any) -> bytes:
+        return bytes(_in_time(self, super().recv, *args, **kwargs))  # type: ignore[misc]
+
     def recv_into(self: Any, *args: Any, **kwargs: Any) -> int:
         return int(_in_time(self, super().recv_into, *args, **kwargs))  # type: ignore[misc]
 
@@ -126,11 +129,37 @@ class _TlsConnection(_Connecting, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
+class _Lending:
+    """Mixed into a pool: gives out its connections to who does the exchange."""
+
+    def take(self: Any, timeout_s: float) -> Any:
+        """Return a connection that is open; one that the peer closed is opened anew.
+
+        Raises `OSError`, `HTTPException`, `ValueError` and the exceptions of urllib3.
+        """
+        connection = self._get_conn()
+        if connection.is_closed:
+            connection.timeout = timeout_s
+            try:
+                if self.proxy is not None and self.scheme == "https":
+                    self._prepare_proxy(connection)
+                else:
+                    connection.connect()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def give(self: Any, connection: Any) -> None:
+        """Take a connection back; one that is closed opens again when it is needed."""
+        self._put_conn(connection)
+
+
+class _Pool(_Lending, HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Lending, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
@@ -166,7 +195,7 @@ class DeadlineAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """Return the pool of an address, through this adapter's proxy if any and no other."""
-        origin = _origin(request)
+        origin = origin_of(request)
         pool = self._pools.get((origin, verify))
         if pool is None:
             pool = super().get_connection_with_tls_context(request, verify, self._proxies)
@@ -181,7 +210,7 @@ class DeadlineAdapter(HTTPAdapter):
         """Return the target as it is sent: a path, or the whole URL for a proxy of plain HTTP."""
         if self._proxies:
             return super().request_url(request, self._proxies)
-        return str(request.url)[len(_origin(request)) :]
+        return str(request.url)[len(origin_of(request)) :]
 
     def build_response(
         self, request: requests.PreparedRequest, raw: BaseHTTPResponse
@@ -199,7 +228,7 @@ class DeadlineAdapter(HTTPAdapter):
         super().close()
 
 
-def _origin(request: requests.PreparedRequest) -> str:
+def origin_of(request: requests.PreparedRequest) -> str:
     """Return scheme, host and port of a URL that has a path."""
     url = str(request.url)
     return url[: url.index("/", len("https://"))]

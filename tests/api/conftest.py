@@ -174,9 +174,9 @@ def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask
 
 @pytest.fixture
 def _wire() -> Iterator[responses.RequestsMock]:
-    import responses
+    from tests.api.wire import Wire
 
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
+    with Wire() as wire:
         yield wire
 
 

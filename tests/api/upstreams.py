@@ -1,4 +1,4 @@
-"""The two upstreams, played in the process: the real stub apps behind `requests`, and faults."""
+"""The two upstreams, played in the process: the real stub apps in place of the wire, and faults."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import user_stub
 from bff.errors import Saturated
 from bff.upstream.guard import Guard
 from bff.upstream.retry import RetryBudget
-from bff.upstream.sockets import DeadlineAdapter
+from bff.upstream.wire import Wire
 from config import Config, UserServiceConfig
 from scripts.processes import until
 from tests.faults.server import Upstream
@@ -60,7 +60,7 @@ class Clock:
         return self.now
 
 
-class _Refusing(DeadlineAdapter):
+class _Refusing(Wire):
     """Sends calls of one path to a port on which nobody listens."""
 
     def __init__(self, slots: int) -> None:
@@ -69,12 +69,12 @@ class _Refusing(DeadlineAdapter):
         self._nobody = socket.socket()
         self._nobody.bind(("127.0.0.1", 0))  # held and not listened on: the kernel refuses
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+    def send(self, request: requests.PreparedRequest, timeout_s: float) -> Any:
         """Send, or be refused."""
         url = str(request.url)
         if self.path and fnmatchcase(urlsplit(url).path, self.path):
             request.url = f"http://127.0.0.1:{self._nobody.getsockname()[1]}/"
-        return super().send(request, *args, **options)
+        return super().send(request, timeout_s)
 
     def close(self) -> None:
         self._nobody.close()
@@ -122,9 +122,8 @@ class House:
         self._policies = {name: guard.policy for name, guard in self.parts.guards.items()}
         self.refusing: dict[str, _Refusing] = {}
         for name, guard in self.parts.guards.items():
-            guard._session.get_adapter("http://").close()
-            self.refusing[name] = _Refusing(guard.policy.slots)
-            guard._session.mount("http://", self.refusing[name])
+            guard._wire.close()
+            self.refusing[name] = guard._wire = _Refusing(guard.policy.slots)
         self._http = self.app.test_client(use_cookies=False)
         self._healthy: dict[str, Seen] = {}
         self._warm: dict[str, dict[str, Any]] = {}

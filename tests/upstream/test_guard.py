@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import errno
 import gzip
-import http.cookiejar
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from bff.errors import (
 )
 from bff.fan_out import FanOut
 from bff.upstream import guard as guard_module
+from bff.upstream.answers import MOST_BYTES, BadAnswer
 from bff.upstream.breaker import BreakerPolicy, CutShort
 from bff.upstream.governor import Ceiling, Governor, LocalTurns
 from bff.upstream.guard import Guard, Reply, _retry_after_s
@@ -364,52 +364,30 @@ def test_guard_when_a_request_is_too_late_then_nothing_goes_out_and_nothing_is_c
 @pytest.mark.parametrize(
     ("raised", "error"),
     [
-        (requests.ConnectTimeout("x"), UpstreamTimeout),
-        (requests.ReadTimeout("x"), UpstreamTimeout),
-        (requests.Timeout("x"), UpstreamTimeout),
-        (
-            requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "x")),  # type: ignore[arg-type]
-            UpstreamTimeout,
-        ),
-        (
-            requests.ConnectionError(urllib3.exceptions.ProtocolError("x", TimeoutError())),
-            UpstreamTimeout,
-        ),
-        (requests.ConnectionError("x"), Unreachable),
-        (requests.ConnectionError(), Unreachable),
-        (
-            requests.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError())),
-            Unreachable,
-        ),
-        (requests.exceptions.SSLError("x"), Unreachable),
-        (requests.exceptions.ProxyError("x"), Unreachable),
-        (requests.exceptions.ChunkedEncodingError("x"), Unreachable),
-        (
-            requests.exceptions.ChunkedEncodingError(
-                urllib3.exceptions.ProtocolError("x", urllib3.exceptions.IncompleteRead(1, 2))
-            ),
-            BadResponse,
-        ),
-        (requests.exceptions.ContentDecodingError("x"), BadResponse),
-        (requests.exceptions.InvalidHeader("x"), BadResponse),
-        (requests.exceptions.InvalidURL("x"), Unreachable),
-        (requests.RequestException("x"), Unreachable),
+        (TimeoutError("x"), UpstreamTimeout),
+        (OSError(errno.ETIMEDOUT, "x"), UpstreamTimeout),
+        (OSError("x"), Unreachable),
+        (ConnectionError("x"), Unreachable),
+        (ConnectionResetError("x"), Unreachable),
+        (BrokenPipeError("x"), Unreachable),
+        (ssl.SSLError("x"), Unreachable),
+        (BadAnswer("x"), BadResponse),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
 )
-def test_guard_when_requests_raises_then_the_error_is_one_of_ours(
+def test_guard_when_the_wire_raises_then_the_error_is_one_of_ours(
     make_guard: MakeGuard,
     monkeypatch: pytest.MonkeyPatch,
     raised: Exception,
     error: type[UpstreamError],
 ) -> None:
-    """Each exception of the library leaves as what it means."""
+    """Each exception leaves as what it means."""
     guard = make_guard()
 
     def fail(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(guard._session, "send", fail)
+    monkeypatch.setattr(guard._wire, "send", fail)
     with pytest.raises(UpstreamError) as caught:
         guard.send("popular", prepared("http://127.0.0.1:9/", "POST"), body)
     assert type(caught.value) is error
@@ -423,9 +401,9 @@ def test_guard_when_the_request_left_little_time_then_a_timeout_is_cut_short(
     guard = make_guard(timeout_s=2)
 
     def fail(*_: object, **__: object) -> None:
-        raise requests.ReadTimeout
+        raise TimeoutError
 
-    monkeypatch.setattr(guard._session, "send", fail)
+    monkeypatch.setattr(guard._wire, "send", fail)
     for left_s, kind in ((0.5, CutShort), (1.5, UpstreamTimeout)):
         context.enter(RequestContext("x", Deadline.after(left_s)))
         with pytest.raises(UpstreamTimeout) as caught:
@@ -474,7 +452,7 @@ def test_guard_when_an_answer_is_larger_than_8_mb_then_it_is_a_bad_one(
     make_guard: MakeGuard, serve: Serve
 ) -> None:
     """The limit itself passes; one byte more does not."""
-    most = b"x" * guard_module.MOST_BYTES
+    most = b"x" * MOST_BYTES
     guard = make_guard(timeout_s=20)
     assert guard.send("popular", prepared(serve(always(answer(most))).url), body) == most
     with pytest.raises(BadResponse, match="too large"):
@@ -514,8 +492,6 @@ def test_guard_when_the_upstream_sets_a_cookie_then_it_is_not_kept_nor_sent(
     guard = make_guard()
     for _ in range(2):
         guard.send("popular", prepared(server.url), body)
-    assert not isinstance(guard._session.cookies, http.cookiejar.FileCookieJar)
-    assert list(guard._session.cookies) == []
     assert b"alice" not in b"".join(server.requests)
 
 
@@ -536,7 +512,6 @@ def test_guard_when_the_environment_names_a_proxy_and_a_netrc_then_they_are_igno
     guard = make_guard()
     assert guard.send("popular", request, body) == b"{}"
     assert b"Authorization: Bearer ours" in server.requests[0]
-    assert not guard._session.trust_env
     assert proxy.requests == []
 
 

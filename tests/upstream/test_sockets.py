@@ -295,7 +295,7 @@ def tls_guard(make_guard: MakeGuard) -> Iterator[MakeGuard]:
 
     def make(**more: object) -> Guard:
         guard = make_guard(**more)
-        guard._session.verify = path
+        guard._wire.verify = path
         return guard
 
     yield make
@@ -366,8 +366,7 @@ def test_tls_call_when_the_certificate_is_not_trusted_then_is_unreachable(
 
 def test_deadline_sockets_then_are_what_connections_use(make_guard: MakeGuard) -> None:
     """An upgrade that goes past them would let a trickle live for ever."""
-    adapter = make_guard()._session.get_adapter("https://films.test/")
-    assert isinstance(adapter, sockets.DeadlineAdapter)
+    adapter = make_guard()._wire._adapter
     tls = adapter.poolmanager.connection_pool_kw["ssl_context"]
     assert tls.sslsocket_class is sockets.DeadlineTlsSocket
     assert tls.verify_mode is ssl.CERT_REQUIRED
