@@ -127,7 +127,10 @@ class Reading:
     def on_headers_complete(self) -> None:
         """Take the head: see what it announces."""
         self._status = self._parser.get_status_code()
-        if len(self._fields) > MOST_FIELDS or self._parser.get_http_version() not in _VERSIONS:
+        size = sum([len(name) + len(value) for name, value in self._fields])
+        if size > MOST_HEAD_BYTES or len(self._fields) > MOST_FIELDS:
+            raise BadAnswer(NO_HTTP)
+        if self._parser.get_http_version() not in _VERSIONS:
             raise BadAnswer(NO_HTTP)
         if self._status < 200:
             return

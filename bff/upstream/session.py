@@ -1,4 +1,4 @@
-"""How a session towards an upstream is built."""
+"""How a request is made, and the session for what reads a stream or only looks: see `wire.py`."""
 
 from __future__ import annotations
 

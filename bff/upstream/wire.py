@@ -21,6 +21,7 @@ from urllib3.exceptions import (
     NewConnectionError,
     ReadTimeoutError,
 )
+from urllib3.util import parse_url
 
 from bff.upstream.answers import NO_HTTP, Answer, BadAnswer, Reading
 from bff.upstream.sockets import DeadlineAdapter, origin_of
@@ -89,10 +90,11 @@ class Wire:
 
     def _way(self, origin: str, request: requests.PreparedRequest) -> _Way:
         pool = self._adapter.get_connection_with_tls_context(request, self.verify)
-        forwarded = pool.proxy is not None and pool.scheme == "http"
-        host = f"[{pool.host}]" if ":" in pool.host else pool.host
-        if pool.port not in (None, PORTS[pool.scheme]):
-            host = f"{host}:{pool.port}"
+        forwarded = pool.proxy is not None and origin.startswith("http:")
+        url = parse_url(origin)
+        host = str(url.host)
+        if url.port not in (None, PORTS[pool.scheme]):
+            host = f"{host}:{url.port}"
         return _Way(
             pool,
             host,
