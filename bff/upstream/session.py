@@ -1,8 +1,8 @@
-"""How a request is made, and the session for what reads a stream or only looks: see `wire.py`."""
+"""How a session and a request towards an upstream are built."""
 
 from __future__ import annotations
 
-from typing import Any
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -10,35 +10,18 @@ from requests.structures import CaseInsensitiveDict
 from bff.upstream.sockets import DeadlineAdapter
 
 
-class Session(requests.Session):
-    """A session that sends a request as it is, and keeps nothing of the answer.
+def build(slots: int, proxy: str = "") -> requests.Session:
+    """Return a session for up to `slots` calls at once, through `proxy` if there is one.
 
-    No cookies: one user's would go out with the next user's call. No redirects:
-    a credential would travel with them. No hooks. The environment is not read:
-    its `.netrc` could replace the Authorization header, and what it says of
-    proxies is read by `config.py`. Thread-safe as it is used here: sent to,
-    never changed.
+    Thread-safe as it is used here: sent to, never changed. Cookies are off,
+    because a session would send one user's cookie with the next user's call.
+    The environment is not read per call: it costs a third of the call, and
+    `.netrc` could replace the Authorization header. What it says of proxies
+    is read by `config.py`.
     """
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send `request`; `options` are `stream` and `timeout`, others have no meaning here."""
-        # What requests does around its adapter costs half as much as the call itself.
-        stream = options.get("stream", False)
-        response = self.get_adapter(str(request.url)).send(
-            request,
-            stream=stream,
-            timeout=options.get("timeout"),
-            verify=self.verify,  # type: ignore[arg-type]  # never None here
-        )
-        if not stream:
-            _ = response.content  # which gives the connection back
-        return response
-
-
-def build(slots: int, proxy: str = "") -> Session:
-    """Return a session for up to `slots` calls at once, through `proxy` if there is one."""
-    session = Session()
+    session = requests.Session()
     session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = DeadlineAdapter(slots, proxy)
     session.mount("http://", adapter)
     session.mount("https://", adapter)

@@ -17,7 +17,6 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -172,7 +171,6 @@ class DeadlineAdapter(HTTPAdapter):
 
     def __init__(self, slots: int, proxy: str = "") -> None:
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self._pools: dict[tuple[str, Any], Any] = {}
         super().__init__(pool_connections=2, pool_maxsize=slots, max_retries=0)
         if proxy:
             self.proxy_manager_for(proxy)  # once, and not by the first threads that need it
@@ -189,49 +187,15 @@ class DeadlineAdapter(HTTPAdapter):
             made.pool_classes_by_scheme = dict(_POOLS)
         return self.proxy_manager[proxy]
 
-    # What follows does once for each upstream, or not at all, what requests does for each call.
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Send through the proxy of this adapter, if it has one, and through no other."""
+        return super().send(request, *args, **{**kwargs, "proxies": self._proxies})
 
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        """Return the pool of an address, through this adapter's proxy if any and no other."""
-        origin = origin_of(request)
-        pool = self._pools.get((origin, verify))
-        if pool is None:
-            pool = super().get_connection_with_tls_context(request, verify, self._proxies)
-            super().cert_verify(pool, origin, verify, None)  # type: ignore[no-untyped-call]
-            self._pools[origin, verify] = pool
+    def pool(self, request: requests.PreparedRequest, verify: bool | str) -> Any:
+        """Return the connections to the address of a request, for who does the exchange."""
+        pool = self.get_connection_with_tls_context(request, verify, self._proxies)
+        self.cert_verify(pool, request.url, verify, None)  # type: ignore[no-untyped-call]
         return pool
-
-    def cert_verify(self, *_: Any) -> None:
-        """Do nothing: a pool is told once what it must verify."""
-
-    def request_url(self, request: requests.PreparedRequest, _proxies: Any) -> str:
-        """Return the target as it is sent: a path, or the whole URL for a proxy of plain HTTP."""
-        if self._proxies:
-            return super().request_url(request, self._proxies)
-        return str(request.url)[len(origin_of(request)) :]
-
-    def build_response(
-        self, request: requests.PreparedRequest, raw: BaseHTTPResponse
-    ) -> requests.Response:
-        """Return the answer, without the cookies that came with it."""
-        response = requests.Response()
-        response.status_code, response.reason = raw.status, raw.reason or ""
-        response.headers, response.raw = raw.headers, raw  # type: ignore[assignment]
-        response.request, response.url = request, str(request.url)
-        return response
-
-    def close(self) -> None:
-        """Close all connections; the next call opens new ones."""
-        self._pools.clear()
-        super().close()
-
-
-def origin_of(request: requests.PreparedRequest) -> str:
-    """Return scheme, host and port of a URL that has a path."""
-    url = str(request.url)
-    return url[: url.index("/", len("https://"))]
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}

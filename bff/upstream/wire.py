@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 from urllib3.util import parse_url
 
 from bff.upstream.answers import NO_HTTP, Answer, BadAnswer, Reading
-from bff.upstream.sockets import DeadlineAdapter, origin_of
+from bff.upstream.sockets import DeadlineAdapter
 
 READ_BYTES = 65_536
 AGENT = f"python-urllib3/{version('urllib3')}"
@@ -66,7 +66,7 @@ class Wire:
         `BadAnswer`. Each step has `timeout_s` and not more than is left of the
         deadline. A request that cannot be written as HTTP is a `ValueError`.
         """
-        origin = origin_of(request)
+        origin = _origin(request)
         way = self._ways.get(origin)
         if way is None:
             way = self._ways[origin] = self._way(origin, request)
@@ -89,7 +89,7 @@ class Wire:
         self._adapter.close()
 
     def _way(self, origin: str, request: requests.PreparedRequest) -> _Way:
-        pool = self._adapter.get_connection_with_tls_context(request, self.verify)
+        pool = self._adapter.pool(request, self.verify)
         forwarded = pool.proxy is not None and origin.startswith("http:")
         url = parse_url(origin)
         host = str(url.host)
@@ -105,6 +105,12 @@ class Wire:
             },
             skip=0 if forwarded else len(origin),
         )
+
+
+def _origin(request: requests.PreparedRequest) -> str:
+    """Return scheme, host and port of a URL that has a path."""
+    url = str(request.url)
+    return url[: url.index("/", len("https://"))]
 
 
 def _written(way: _Way, request: requests.PreparedRequest) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bff.upstream import sockets
 from bff.upstream.answers import (
     MOST_BYTES,
     MOST_FIELDS,
@@ -434,6 +435,8 @@ def test_proxy_when_the_target_is_https_then_it_sees_the_name_only(
     """CONNECT once for a connection that is used again; the certificate is the target's."""
     file = servers.certificate(tmp_path, "tmdb.test")
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    # A context that has read it, in place of the one that the process has.
+    monkeypatch.setattr(sockets, "tls", sockets.tls.__wrapped__)
     monkeypatch.setattr("tests.upstream.servers.make_certificate", lambda: file)
     target = serve(always(answer()), tls=True)
     via = proxy({"tmdb.test": target.port, "other.test": target.port}, f"me:{SECRET}")
