@@ -8,6 +8,7 @@ import { h } from "./dom.js";
 
 const KEY = "movie-dashboard-configuration";
 const AGAIN_MS = 5000;
+const KEPT_FOR_MS = 24 * 60 * 60 * 1000;
 const SIZES = {
   poster: "(min-width: 60rem) 11rem, (min-width: 40rem) 9.5rem, 8.5rem",
   grid: "(min-width: 40rem) 12rem, 45vw",
@@ -16,7 +17,9 @@ const SIZES = {
 };
 
 /** @type {Configuration | null} */
-let configuration = kept();
+let configuration = null;
+/** Whether it comes from an earlier page and was not asked for since. */
+let remembered = false;
 /** @type {Promise<Configuration | null> | null} */
 let asking = null;
 /** Whether it could not be found out where pictures are. */
@@ -27,30 +30,34 @@ const names = new WeakMap();
 /** Fires `known` when it is known where pictures are. */
 export const pictures = new EventTarget();
 
-/** @returns {Configuration | null} */
-function kept() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY) ?? "null");
-  } catch {
-    return null;
+try {
+  const { at, answer } = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+  if (answer && Date.now() - at < KEPT_FOR_MS) {
+    configuration = answer;
+    remembered = true;
   }
+} catch {
+  // It is asked for.
 }
 
-/** Asks where pictures are: once per page, and not before there is something to show. */
+/** Finds out where pictures are. An earlier page that knew spares the call. */
 export function configure() {
+  return remembered ? Promise.resolve(configuration) : ask();
+}
+
+/** Asks where pictures are: once per page. */
+function ask() {
   asking ??= get("/api/configuration").then(
     (answer) => {
-      const text = JSON.stringify(answer);
-      if (text !== JSON.stringify(configuration)) {
-        configuration = /** @type {Configuration} */ (answer);
-        failed = false;
-        try {
-          localStorage.setItem(KEY, text);
-        } catch {
-          // It is asked for again by the next page.
-        }
-        for (const box of document.querySelectorAll("[data-path]")) fill(/** @type {HTMLElement} */ (box));
+      const isNew = JSON.stringify(answer) !== JSON.stringify(configuration);
+      configuration = /** @type {Configuration} */ (answer);
+      failed = remembered = false;
+      try {
+        localStorage.setItem(KEY, JSON.stringify({ at: Date.now(), answer }));
+      } catch {
+        // It is asked for again by the next page.
       }
+      if (isNew) for (const box of document.querySelectorAll("[data-path]")) fill(/** @type {HTMLElement} */ (box));
       pictures.dispatchEvent(new Event("known"));
       return configuration;
     },
@@ -58,7 +65,7 @@ export function configure() {
       asking = null;
       failed = !configuration;
       if (failed) for (const box of document.querySelectorAll("[data-path]")) draw(/** @type {HTMLElement} */ (box));
-      setTimeout(() => background(configure()), AGAIN_MS);
+      setTimeout(() => background(ask()), AGAIN_MS);
       return configuration;
     },
   );
@@ -135,6 +142,8 @@ function fill(box) {
     onerror: () => {
       image.remove();
       draw(box);
+      // Pictures may have moved since an earlier page learned where they are.
+      if (remembered) background(ask());
     },
   });
   box.append(image);
@@ -150,8 +159,9 @@ export function backdrop(path) {
   const box = h("div", { class: "backdrop", "aria-hidden": "true" });
   const show = () => {
     if (!configuration || box.firstChild) return;
-    const size = configuration.images.backdrop_sizes.includes("w780") ? "w780" : "original";
-    const image = h("img", { alt: "", decoding: "async", onerror: () => image.remove() });
+    // The smallest: nothing of it can be made out, and the posters should come first.
+    const [size = "original"] = configuration.images.backdrop_sizes;
+    const image = h("img", { alt: "", decoding: "async", fetchpriority: "low", onerror: () => image.remove() });
     image.src = configuration.images.base_url + size + path;
     box.append(image);
   };

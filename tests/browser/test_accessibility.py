@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import WHOLE_HOME, Tab
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
 
 CARDS = ".grid .card:not(.card-skeleton)"
 VIEWS = {
-    "/": ".spotlight h2",
+    "/": WHOLE_HOME,
     "/feed": CARDS,
     "/search?q=star": CARDS,
     "/search?q=zzqqxxyy": ".empty",
@@ -79,7 +79,7 @@ def test_every_view_in_degraded_state_has_no_violation(
 
 def test_keyboard_alone_reaches_and_uses_the_page(stack: Stack, tab: Tab) -> None:
     """The skip link comes first, focus is seen, and a heart answers to the space bar."""
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.locator(".skip").bounding_box()["y"] >= 0
@@ -133,7 +133,7 @@ def test_reduced_motion_is_respected(make_tab: Callable[..., Tab]) -> None:
 def test_touch_targets_are_large_enough(make_tab: Callable[..., Tab]) -> None:
     """Buttons of cards measure at least 32 pixels, above WCAG 2.2's 24."""
     tab = make_tab(viewport={"width": 360, "height": 740}, has_touch=True)
-    page: Any = tab.open("/", ".spotlight h2")
+    page: Any = tab.open("/", WHOLE_HOME)
     for box in page.locator(".card-marks .mark").all()[:4]:
         size = box.bounding_box()
         assert min(size["width"], size["height"]) >= 32

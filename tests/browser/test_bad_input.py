@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.browser.conftest import SETTINGS, Tab, eventually, heart
+from tests.browser.conftest import SETTINGS, WHOLE_HOME, Tab, eventually, heart
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -116,7 +116,7 @@ def test_session_that_ends_while_the_page_is_open_asks_again_and_loses_nothing(
     stack: Stack, tab: Tab
 ) -> None:
     """A 401 opens the dialog; the text typed and the press made are carried out afterwards."""
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("textbox", name="Token").fill(token("alice", 3))
     page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
@@ -165,7 +165,7 @@ def test_mark_pressed_after_the_session_ended_is_saved_after_the_new_sign_in(
 
 def test_sign_in_called_off_leaves_a_page_that_can_be_used(stack: Stack, tab: Tab) -> None:
     """A wrong token, and no other: the page says what it needs, and goes on without."""
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("textbox", name="Token").fill("rubbish")
     page.get_by_role("dialog").get_by_role("button", name="Sign in").click()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Tab, heart
+from tests.browser.conftest import WHOLE_HOME, Tab, heart
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ def test_home_while_the_list_service_is_faulty_stays_usable(
 ) -> None:
     """Films show whatever happens to the lists, and hearts never pretend."""
     stack.faults("users", profile=profile)
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     usable(page)
     assert page.locator('[data-row="popular"] .card').count() == 12
     if profile in ("rate_limited", "down", "garbage"):
@@ -87,7 +87,7 @@ def test_home_while_films_are_old_says_since_when(stack: Stack, tab: Tab) -> Non
     stack.get("/api/dashboard/complete")
     time.sleep(2.1)
     stack.faults("tmdb", profile="down")
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.wait_for_selector('[data-row="popular"] .stale')
     text = page.locator('[data-row="popular"] .stale').inner_text()
     assert re.search(r"As of \d+:\d\d \(\d+ (second|minute)s? ago\)", text), text
@@ -135,7 +135,7 @@ def test_next_page_that_fails_is_asked_for_again_in_place(stack: Stack, tab: Tab
 
 def test_bff_that_is_gone_is_said_and_found_again(stack: Stack, tab: Tab) -> None:
     """Without any answer the page keeps what it shows."""
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.wait_for_load_state("networkidle")
     page.route("**/api/**", lambda route: route.abort("connectionrefused"))
     page.get_by_role("link", name="Library").click()
@@ -172,6 +172,6 @@ def test_panel_beside_the_stubs_switches_faults(stack: Stack, tab: Tab) -> None:
 def test_panel_where_there_are_no_stubs_is_absent(tab: Tab) -> None:
     """Where TMDB is live there is nothing to break."""
     tab.page.route("**/web/dev.json", lambda route: route.fulfill(json={}))
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.wait_for_load_state("networkidle")
     assert page.locator(".panel").count() == 0

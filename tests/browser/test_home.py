@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import WHOLE_HOME, Tab
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +48,7 @@ def test_home_before_its_first_content_makes_one_call(tab: Tab) -> None:
 def test_home_shows_all_sections_when_all_is_well(stack: Stack, tab: Tab) -> None:
     """Popular, trending, recommended with its reason, begun films and the user's numbers."""
     stack.call("PUT", "/api/users/history/13", json={"progress": 0.4})
-    page = tab.open("/", CONTENT)
+    page = tab.open("/", WHOLE_HOME)
     for name, count in (("popular", 12), ("trending", 12), ("history", 1)):
         assert page.locator(f'[data-row="{name}"] .card').count() == count, name
     assert page.locator('[data-row="recommended"] .card').count() >= 6
@@ -111,7 +111,7 @@ def test_home_after_the_answer_is_usable_at_once(make_tab: Any) -> None:
 
 def test_home_when_nothing_is_begun_shows_no_empty_row(tab: Tab) -> None:
     """A row that has nothing to say takes no place."""
-    page = tab.open("/", CONTENT)
+    page = tab.open("/", WHOLE_HOME)
     assert page.locator('[data-row="history"]').is_hidden()
 
 

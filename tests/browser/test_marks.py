@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Tab, bookmark, eventually, heart
+from tests.browser.conftest import WHOLE_HOME, Tab, bookmark, eventually, heart
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -43,7 +43,7 @@ def test_heart_pressed_shows_at_once_and_after_a_reload(stack: Stack, tab: Tab) 
 
 def test_bookmark_on_home_is_held_by_the_service(stack: Stack, tab: Tab) -> None:
     """The watchlist can be changed from a row, and the numbers follow."""
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     film = int(page.locator('[data-row="popular"] .card').nth(2).get_attribute("data-film") or "")
     tab.until(NOT_PRESSED, bookmark(film))
     page.locator(f'[data-row="popular"] {bookmark(film)}').click()

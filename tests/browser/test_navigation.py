@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import WHOLE_HOME, Tab
 from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -107,7 +107,7 @@ def test_film_that_does_not_exist_is_said_to_be_missing(tab: Tab, number: str) -
 
 def test_search_while_typing_waits_and_calls_off_what_is_old(stack: Stack, tab: Tab) -> None:
     """A word is looked for once it stands still; the answer to an older text never shows."""
-    page = tab.open("/", ".spotlight")
+    page = tab.open("/", WHOLE_HOME)
     before = len(tab.calls)
     page.keyboard.press("/")
     page.keyboard.type("fight", delay=20)
@@ -155,7 +155,7 @@ def test_search_for_odd_text_stays_a_search(tab: Tab, text: str) -> None:
 
 def test_link_pressed_moves_focus_to_the_new_heading(tab: Tab) -> None:
     """Who uses a screen reader hears where they are."""
-    page = tab.open("/", ".spotlight")
+    page = tab.open("/", WHOLE_HOME)
     page.get_by_role("link", name="Library").click()
     page.wait_for_selector(CARDS)
     assert page.evaluate("document.activeElement.textContent") == "Library"
@@ -164,7 +164,7 @@ def test_link_pressed_moves_focus_to_the_new_heading(tab: Tab) -> None:
 
 def test_reload_in_the_middle_of_home_restores_the_scroll(tab: Tab) -> None:
     """A reload leads back to where one was."""
-    page = tab.open("/", ".spotlight h2")
+    page = tab.open("/", WHOLE_HOME)
     page.evaluate("scrollTo(0, 600)")
     tab.until("() => history.state?.y === 600")
     page.reload()

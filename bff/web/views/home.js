@@ -44,48 +44,70 @@ export function home(view) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let soft;
 
-  const fresh = () => {
-    view.main.replaceChildren(
-      h("h1", { class: "visually-hidden" }, T.name),
-      top,
-      spot,
-      stats,
-      ...rows.map((one) => one.element),
-    );
-  };
+  /** Counts the answers, so that one that is still being drawn gives way to the next. */
+  let turn = 0;
 
-  /** @param {Complete} answer @param {{keepPicks?: boolean}} [options] */
-  const show = (answer, { keepPicks = false } = {}) => {
+  /** @param {Complete} answer @param {{keepPicks?: boolean, slowly?: boolean}} [options] */
+  const show = (answer, { keepPicks = false, slowly = false } = {}) => {
     last = answer;
-    if (!stats.isConnected) fresh();
+    turn += 1;
     const { sections } = answer;
     planBySections(sections, retry);
     top.replaceChildren(...[marksNotice(sections, retry)].filter((one) => one !== null));
     spotlight(spot, answer);
     showStats(stats, answer);
-    ROWS.forEach(([name, field], index) => {
-      const section = sections[name];
-      const films = answer[field];
-      const part = rows[index];
-      if (!part) return;
-      if (films === null && section) {
-        const who = name === "recommended" && sections.favorites?.status === "unavailable" ? "lists" : undefined;
-        part.show([], unavailableNotice(name, section, retry, who));
-        part.element.hidden = false;
-      } else if (!(keepPicks && name === "recommended" && part.hasFilms())) {
-        part.show(cards(name, films ?? []), staleNotice(name, section), notesOf(name, section));
-        part.element.hidden = name === "history" && !films?.length;
-      }
-    });
+    if (!stats.isConnected) {
+      view.main.replaceChildren(h("h1", { class: "visually-hidden" }, T.name), top, spot, stats);
+    }
+    if (slowly) {
+      background(showSlowly(answer));
+      return;
+    }
+    ROWS.forEach((_, index) => showRow(answer, index, keepPicks));
     view.ready();
+  };
+
+  /**
+   * One row a frame: all of them at once would be one long task, and a phone's first touch would
+   * have to wait for it.
+   * @param {Complete} answer
+   */
+  const showSlowly = async (answer) => {
+    const mine = turn;
+    for (const index of ROWS.keys()) {
+      // The first that is seen comes with what stands above it.
+      if (rows.some((one) => one.hasFilms())) await nextFrame();
+      if (view.signal.aborted || mine !== turn) return;
+      showRow(answer, index, false);
+    }
+    view.ready();
+  };
+
+  /** @param {Complete} answer @param {number} index @param {boolean} keepPicks */
+  const showRow = (answer, index, keepPicks) => {
+    const [part, entry] = [rows[index], ROWS[index]];
+    if (!part || !entry) return;
+    const [name, field] = entry;
+    const section = answer.sections[name];
+    const films = answer[field];
+    if (films === null && section) {
+      const who = name === "recommended" && answer.sections.favorites?.status === "unavailable" ? "lists" : undefined;
+      part.show([], unavailableNotice(name, section, retry, who));
+      part.element.hidden = false;
+    } else if (!(keepPicks && name === "recommended" && part.hasFilms())) {
+      part.show(cards(name, films ?? []), staleNotice(name, section), notesOf(name, section));
+      part.element.hidden = name === "history" && !films?.length;
+    }
+    if (!part.element.isConnected) view.main.append(part.element);
   };
 
   const load = async (options = {}) => {
     const asked = performance.now();
     try {
       const answer = /** @type {Complete} */ (await get("/api/dashboard/complete", view.signal));
+      background(configure());
       learn(filmsOf(answer), answer.sections, asked);
-      show(answer, options);
+      show(answer, { slowly: last === null, ...options });
       const degraded = Object.entries(answer.sections).filter(([, one]) => one.status === "unavailable");
       if (degraded.length) announce(degraded.map(([name]) => T.unavailable(T.sections[name] ?? name)).join(". "));
       afterwards(answer);
@@ -122,6 +144,14 @@ export function home(view) {
   background(load());
 }
 
+/** Waits until the browser has painted. Where nobody sees the page, it paints nothing. */
+function nextFrame() {
+  return new Promise((done) => {
+    if (document.hidden) setTimeout(done);
+    else requestAnimationFrame(() => setTimeout(done));
+  });
+}
+
 /** What holds the place of the content. It is replaced, not filled, so that nothing moves. */
 function bones() {
   return [
@@ -138,9 +168,8 @@ function filmsOf(answer) {
   return ROWS.flatMap(([, field]) => /** @type {Film[]} */ (answer[field] ?? []));
 }
 
-/** What can wait until there is something to see. @param {Complete} answer */
+/** Asks for the marks where the page did not bring all of them. @param {Complete} answer */
 function afterwards(answer) {
-  background(configure());
   const marked = filmsOf(answer).every((film) => "is_favorite" in film);
   const asks = Object.values(answer.sections).every((section) => section.status !== "unavailable");
   if (!marked && asks && !isComplete()) background(refreshMarks());
