@@ -64,7 +64,7 @@ def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
         "popular_movies": _films(outcomes["popular"], marks),
         "trending_movies": _films(outcomes["trending"], marks),
         "recommended_for_you": None if films is None else marks.marked(films),
-        "continue_watching": _begun(outcomes["history"]),
+        "continue_watching": _begun(outcomes["history"], marks),
         "stats": _stats(outcomes),
         "page": popular and popular["page"],
         "total_pages": popular and popular["total_pages"],
@@ -130,13 +130,13 @@ def _known_films(outcomes: Outcomes) -> set[int]:
     }
 
 
-def _begun(history: Outcome[Json]) -> list[Json] | None:
+def _begun(history: Outcome[Json], marks: Marks) -> list[Json] | None:
     known = optional(history)
     if known is None:
         return None
     begun = [item for item in known["history"] if 0 < item["progress"] < FINISHED]
     begun.sort(key=lambda item: item["updated_date"] or "", reverse=True)
-    return [
+    films = [
         {
             "id": item["movie_id"],
             "title": item["title"],
@@ -148,6 +148,7 @@ def _begun(history: Outcome[Json]) -> list[Json] | None:
         }
         for item in begun[:SHOWN]
     ]
+    return marks.marked(films)
 
 
 def _stats(outcomes: Outcomes) -> Json:

@@ -345,6 +345,7 @@ def test_continue_watching_when_films_are_begun_then_the_latest_comes_first(
         (1, 0.4),
     ]
     assert body["continue_watching"][0]["genre_ids"] == [18]
+    assert [item["is_favorite"] for item in body["continue_watching"]] == [False] * 4
     assert body["stats"]["movies_watched"] == 2
 
 

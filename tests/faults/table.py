@@ -163,13 +163,14 @@ PAGES = (
             _users(
                 "favorites",
                 *("stats.total_favorites", "stats.avg_rating", "stats.favorite_genres"),
-                *_liked("popular_movies", "trending_movies"),
+                *_liked("popular_movies", "trending_movies", "continue_watching"),
                 feeds=(("recommended", True),),
                 ahead=0,
             ),
             _users(
                 *("watchlist", "stats.total_watchlist"),
                 *_planned("popular_movies", "trending_movies", "recommended_for_you"),
+                *_planned("continue_watching"),
                 feeds=(("recommended", False),),
                 ahead=0,
             ),

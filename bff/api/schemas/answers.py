@@ -159,6 +159,7 @@ COMPLETE = Record(
                     "genre_ids": tmdb.FILM.fields["genre_ids"],
                     "progress": Number("Share that was watched, 0 to 1.", 0.0, example=0.4),
                     "updated_date": Moment("When the progress was last set. Null: unknown."),
+                    **_MARKS,
                 },
                 "A film that the user has begun and not finished.",
             ),

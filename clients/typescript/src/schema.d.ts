@@ -798,6 +798,10 @@ export interface components {
              * @example 550
              */
             id: number;
+            /** @description Whether it is among the user's favourites. Null: unknown. */
+            is_favorite: boolean | null;
+            /** @description Whether it is on the user's watchlist. Null: unknown. */
+            is_in_watchlist: boolean | null;
             /**
              * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
@@ -824,6 +828,8 @@ export interface components {
              * @description When the progress was last set. Null: unknown.
              */
             updated_date: string | null;
+            /** @description The user's stars, 1 to 5. Null: none or unknown. */
+            user_rating: number | null;
         };
         /** @description A person in the cast. */
         CastMember: {
