@@ -70,14 +70,14 @@ def test_mark_that_cannot_be_saved_is_undone_with_a_message(stack: Stack, tab: T
 
 def test_write_whose_answer_was_lost_ends_with_what_holds(stack: Stack, tab: Tab) -> None:
     """The service did it, but the answer never came: the page finds out by itself."""
-    page = tab.open("/movie/680", ".film h1")
-    tab.until(NOT_PRESSED, heart(680))
-    stack.faults("users", match="/favorites", method="PUT", status=503, after=True)
-    page.locator(heart(680)).first.click()
+    page = tab.open("/movie/550", ".film h1")
+    tab.until(PRESSED, heart(550))
+    stack.faults("users", match="/favorites", method="DELETE", status=503, after=True)
+    page.locator(heart(550)).first.click()
     page.wait_for_selector(".toast-failure")
     stack.faults("users")
-    assert 680 in held(stack, "favorites")
-    tab.until(PRESSED, heart(680), within_ms=12_000)
+    assert 550 not in held(stack, "favorites")
+    tab.until(NOT_PRESSED, heart(550), within_ms=12_000)
 
 
 def test_heart_pressed_many_times_ends_as_pressed_last(stack: Stack, tab: Tab) -> None:
