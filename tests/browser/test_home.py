@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.e2e.stack import Stack
 pytestmark = pytest.mark.e2e
 
 CONTENT = ".spotlight h2"
+LOADS = 6
 SHIFTS = """
     window.shifts = [];
     new PerformanceObserver((list) => {
@@ -22,27 +24,63 @@ SHIFTS = """
     }).observe({ type: "layout-shift", buffered: true });
 """
 
-SHOWN = """
-    new MutationObserver((_, observer) => {
-      if (document.querySelector(".spotlight h2")) {
-        observer.disconnect();
-        requestAnimationFrame(() => setTimeout(() => { window.shownAt = performance.now(); }));
-      }
-    }).observe(document, { childList: true, subtree: true });
+PAINTS = """
+    new PerformanceObserver((list) => { window.largest = list.getEntries().at(-1).startTime; })
+      .observe({ type: "largest-contentful-paint", buffered: true });
 """
+# Asks for a press as soon as there is something to press, and notes the paint that follows it.
+PRESSES = """
+    new MutationObserver((_, observer) => {
+      if (!document.querySelector(".spotlight h2")) return;
+      observer.disconnect();
+      window.press();
+    }).observe(document, { childList: true, subtree: true });
+    addEventListener("keydown", () => requestAnimationFrame(() => setTimeout(() => {
+      window.answer = { at: performance.now(), focus: document.activeElement.id };
+    })));
+"""
+ANSWERED = """() => performance.getEntriesByType("resource")
+    .find((entry) => entry.name.includes("/complete")).responseEnd"""
 
 
-def test_home_before_its_first_content_makes_one_call(tab: Tab) -> None:
-    """The first screen needs one call of the API, and the pictures' address comes after it."""
+def test_home_before_its_first_content_makes_one_call(stack: Stack, tab: Tab) -> None:
+    """The first screen needs one call of the API; the pictures' address comes after it.
+
+    A later load knows where pictures are, and makes no other call at all.
+    """
+    stack.call("PUT", "/api/users/history/13", json={"progress": 0.4})
     tab.open("/", CONTENT)
     first = tab.page.evaluate(
         """() => performance.getEntriesByType("resource")
           .filter((entry) => entry.name.includes("/api/"))
           .map((entry) => [new URL(entry.name).pathname, entry.startTime, entry.responseEnd])"""
     )
-    assert tab.calls[0] == "GET /api/dashboard/complete"
     answered = first[0][2]
     assert [path for path, start, _ in first if start < answered] == ["/api/dashboard/complete"]
+    tab.page.wait_for_load_state("networkidle")
+    assert tab.calls == ["GET /api/dashboard/complete", "GET /api/configuration"]
+    tab.calls.clear()
+    tab.page.reload()
+    tab.page.wait_for_selector(".picture.is-loaded")
+    tab.page.wait_for_load_state("networkidle")
+    assert tab.calls == ["GET /api/dashboard/complete"]
+
+
+def test_pictures_that_have_moved_since_the_last_visit_are_found(tab: Tab) -> None:
+    """What an earlier page learned of the pictures' address holds until one fails to load."""
+    tab.open("/", ".picture.is-loaded")
+    tab.page.evaluate(
+        """() => {
+          const key = "movie-dashboard-configuration";
+          const kept = JSON.parse(localStorage.getItem(key));
+          kept.answer.images.base_url = `${location.origin}/gone/`;
+          localStorage.setItem(key, JSON.stringify(kept));
+        }"""
+    )
+    tab.page.reload()
+    tab.page.wait_for_selector(".picture.is-loaded")
+    assert "GET /api/configuration" in tab.calls[1:]
+    tab.faults[:] = [fault for fault in tab.faults if "/gone/" not in fault]
 
 
 def test_home_shows_all_sections_when_all_is_well(stack: Stack, tab: Tab) -> None:
@@ -92,21 +130,47 @@ def test_home_in_all_weighs_less_than_150_kb(stack: Stack, tab: Tab) -> None:
     assert sum(sizes.values()) < 150_000, sizes
 
 
-def test_home_after_the_answer_is_usable_at_once(make_tab: Any) -> None:
-    """The content stands within 300 ms of the API's answer; other work of the machine aside."""
+def largest_paint_ms(tab: Tab) -> float:
+    """Return how long after the API's answer the browser painted the largest content."""
+    tab.page.add_init_script(PAINTS)
+    tab.open("/", ".picture.is-loaded")
+    tab.page.wait_for_load_state("networkidle")
+    assert tab.page.evaluate("scrollY") == 0
+    return float(tab.page.evaluate("window.largest") - tab.page.evaluate(ANSWERED))
 
-    def delay() -> float:
-        tab = make_tab()
-        tab.page.add_init_script(SHOWN)
-        tab.open("/", CONTENT)
-        shown = tab.until("() => window.shownAt")
-        answered = tab.page.evaluate(
-            """() => performance.getEntriesByType("resource")
-              .find((entry) => entry.name.includes("/complete")).responseEnd"""
-        )
-        return float(shown - answered)
 
-    assert any(delay() < 300 for _ in range(5))
+def answered_key_ms(tab: Tab) -> float:
+    """Return how long after the API's answer the effect of a key was painted.
+
+    The key is pressed once the content is in the page, and leads to the search field. A load of
+    its own: with the first key the browser stops looking for the largest content.
+    """
+    wanted: list[bool] = []
+    tab.page.expose_function("press", lambda: wanted.append(True))
+    tab.page.add_init_script(PRESSES)
+    tab.page.goto(f"{tab.stack.bff}/", wait_until="commit")
+    while not wanted:
+        tab.page.wait_for_timeout(1)
+    tab.page.keyboard.press("/")
+    answer = tab.until("() => window.answer")
+    assert answer["focus"] == "query"
+    return float(answer["at"] - tab.page.evaluate(ANSWERED))
+
+
+@pytest.mark.parametrize("delay", [largest_paint_ms, answered_key_ms])
+def test_home_after_the_answer_is_usable_at_once(
+    make_context: Callable[..., Any], make_tab: Callable[..., Tab], delay: Callable[[Tab], float]
+) -> None:
+    """Largest content painted and a key answered within 300 ms of the API's answer.
+
+    Other work of the machine adds to each load, so the best load counts. The first has
+    nothing in the browser's cache, the others have what it left.
+    """
+    context = make_context()
+    tries: list[float] = []
+    while not any(one < 300 for one in tries):
+        assert len(tries) < LOADS, tries
+        tries.append(delay(make_tab(context)))
 
 
 def test_home_when_nothing_is_begun_shows_no_empty_row(tab: Tab) -> None:
