@@ -2,15 +2,13 @@
 
 import { currentToken, userName } from "./session.js";
 
-/** @typedef {import("./types").Reason} Reason */
-
 const LONGEST_MS = 12_000;
 
 /** A problem document (RFC 9457), or no answer at all (`status` 0). */
 export class Problem extends Error {
   /**
    * @param {number} status
-   * @param {{detail?: string, reason?: Reason, upstream?: string, retry_after?: number}} document
+   * @param {Partial<import("./types").Problem>} document
    */
   constructor(status, document) {
     super(document.detail ?? `status ${status}`);

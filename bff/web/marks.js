@@ -131,8 +131,8 @@ export function learn(films, sections, asked) {
       note("watchlist", film.id, film.is_in_watchlist ? {} : null, asked);
     }
     if (film.progress !== undefined && sections.history && sections.history.status !== "unavailable") {
-      const watched_date = /** @type {{watched_date?: string | null}} */ (film).watched_date ?? null;
-      const mark = film.progress === null ? null : { progress: film.progress, watched_date };
+      const { progress, watched_date = null } = film;
+      const mark = progress === null ? null : { progress, watched_date };
       note("history", film.id, mark, asked);
     }
   }
@@ -168,10 +168,8 @@ export function learnList(list, items, asked) {
 
 /** @param {Item} item @returns {Mark} */
 function markFrom(item) {
-  if (item.progress !== undefined) {
-    return { progress: item.progress, watched_date: item.watched_date ?? null };
-  }
-  return item.rating === undefined ? {} : { rating: item.rating };
+  if ("progress" in item) return { progress: item.progress, watched_date: item.watched_date };
+  return "rating" in item ? { rating: item.rating } : {};
 }
 
 /** Marks a list as one that cannot be seen. @param {ListName} list */

@@ -15,7 +15,7 @@ import { toast } from "../toast.js";
 /**
  * @typedef {import("../types").Enriched} Enriched
  * @typedef {import("../types").Film} Film
- * @typedef {import("../types").Person} Person
+ * @typedef {import("../types").Cast | import("../types").Crew} Person
  * @typedef {import("../types").View} View
  * @typedef {import("../marks").Subject} Subject
  */
@@ -51,7 +51,7 @@ export function film(view) {
     try {
       const answer = /** @type {Enriched} */ (await get(`/api/dashboard/movie/${number}/enriched`, view.signal));
       const { user_data } = answer;
-      const own = { ...answer, ...user_data, progress: user_data.progress ?? null };
+      const own = { ...answer, ...user_data };
       const kin = [...(answer.similar_movies ?? []), ...(answer.recommended_movies ?? [])];
       learn([own, ...kin], answer.sections, asked);
       show(answer);
@@ -245,10 +245,11 @@ function starChoice(subject) {
 }
 
 /**
+ * @template {Person} P
  * @param {string} name
  * @param {string} title
- * @param {Person[] | null} list
- * @param {(person: Person) => string | undefined} role
+ * @param {P[] | null} list
+ * @param {(person: P) => string} role
  */
 function people(name, title, list, role) {
   const faces = (list ?? []).map((person) =>

@@ -82,13 +82,15 @@ function part(view, list, title) {
 
 /** @param {Item} item @param {ListName} list */
 function itemCard(item, list) {
+  const progress = "progress" in item ? item.progress : null;
   const film = {
     id: item.movie_id,
     title: item.title,
     poster_path: item.poster_path,
     release_date: item.release_date,
-    progress: item.progress ?? null,
+    progress,
   };
-  const note = item.rating ? T.stars(item.rating) : list === "history" ? T.percent(item.progress ?? 0) : "";
+  const rating = "rating" in item ? item.rating : null;
+  const note = rating ? T.stars(rating) : progress !== null ? T.percent(progress) : "";
   return card(film, { grid: true, note, progress: list === "history" });
 }
