@@ -7,20 +7,28 @@ import sys
 from pathlib import Path
 
 # pytest makes every `assert` tell its values, which takes a second for the whole tree. It keeps
-# what it made as bytecode, but not where PYTHONDONTWRITEBYTECODE keeps the tree free of that: so
-# this process, and none that it starts, has a place of its own for bytecode outside of the tree.
+# what it made as bytecode, but not where PYTHONDONTWRITEBYTECODE keeps folders free of that: so
+# this process, and none that it starts, keeps all bytecode in var/, which git ignores.
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / "var" / "pycache")
 
-# Modules, schemas and catalogues are hundreds of thousands of objects that live to the end. With
-# Python's usual threshold they are looked through again and again: a tenth of the whole time.
-gc.set_threshold(400_000, 50, 100)
+# Modules, schemas and catalogues are hundreds of thousands of objects that live to the end, and
+# Python would look through them again and again: a tenth of the whole time. Garbage waits for the
+# end of a test, where a pause is not taken for an upstream's delay.
+gc.disable()
+GARBAGE = 400_000  # new objects that may wait
 
 
 def pytest_collection_finish() -> None:
     """Take what was imported for permanent; what the tests themselves leave is still found."""
     gc.freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Throw away what the tests so far have left in circles."""
+    if gc.get_count()[0] > GARBAGE:
+        gc.collect(1)
 
 
 def pytest_unconfigure() -> None:

@@ -48,7 +48,7 @@ SETTINGS = {
     # The pace of calls has tests of its own.
     "TMDB_CALLS_PER_SECOND": "10000",
     # Long enough that a busy machine changes no result; what waits for it sets it lower.
-    "PAGE_DEADLINE_MS": "20000",
+    **dict.fromkeys(("PAGE_DEADLINE_MS", "TMDB_TIMEOUT_MS", "USER_SERVICE_TIMEOUT_MS"), "20000"),
 }
 # These concern no route and no view, but the parts that each test has anew.
 OF_PARTS = {"CIRCUIT_BREAKER_ENABLED", "TMDB_CONCURRENT_CALLS", "CACHE_ENABLED"}

@@ -14,6 +14,7 @@ from tests.api.openapi import ContractClient
 from tests.api.upstreams import Call, Upstream, films
 
 Break = Callable[[Upstream], None]
+SHORT = dict.fromkeys(("PAGE_DEADLINE_MS", "TMDB_TIMEOUT_MS", "USER_SERVICE_TIMEOUT_MS"), "200")
 
 
 def _answers(*args: Any, **kwargs: Any) -> Break:
@@ -352,7 +353,7 @@ def test_deadline_when_tmdb_is_too_slow_then_it_is_504(
     make_client: MakeClient, tmdb: Upstream, path: str
 ) -> None:
     """The answer comes at the deadline, whatever the upstream does."""
-    client = make_client(PAGE_DEADLINE_MS="200")
+    client = make_client(**SHORT)
     go = threading.Event()
     tmdb.does("/movie/popular", _waits_for(go))
     try:
@@ -368,7 +369,7 @@ def test_deadline_when_the_user_service_is_too_slow_then_the_page_comes_without_
     make_client: MakeClient, users: Upstream, tmdb: Upstream
 ) -> None:
     """A slow section costs the deadline, not the page."""
-    client = make_client(PAGE_DEADLINE_MS="200")
+    client = make_client(**SHORT)
     tmdb.answers("/movie/popular", json=films(1))
     go = threading.Event()
     users.does("/favorites", _waits_for(go))
