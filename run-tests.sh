@@ -9,7 +9,12 @@ cd "$root"
 # The quick tests, which start no process and open no socket, run on two processors. The others
 # have real time bounds and the machine to themselves; one file alone is not worth a second start.
 quick=
+before=
 for argument in "$@"; do
+  case "$before" in
+    --ignore | --deselect | -k | -m) before= && continue ;; # its value is no choice of a suite
+  esac
+  before=$argument
   case "$argument" in
     tests/api | tests/api/) quick=yes ;;
     tests/unit | tests/unit/) ;;

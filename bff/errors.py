@@ -2,6 +2,7 @@
 
     BffError
     +-- NotFound              the upstream says there is no such thing        404
+    +-- AlreadyThere          what was to be made exists                      never shown
     +-- Rejected              the upstream refuses this request               409 or 422
     +-- UpstreamError         the upstream could not say
         +-- UpstreamTimeout   too slow                                        504
@@ -37,6 +38,10 @@ class NotFound(BffError):
     def outcome(self) -> Missing:
         """Return the error as a value."""
         return Missing(self.upstream, self.what)
+
+
+class AlreadyThere(BffError):
+    """What was to be made, and not to be changed, exists."""
 
 
 class Rejected(BffError):

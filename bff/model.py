@@ -72,10 +72,12 @@ class Intent:
 
     `key` has it done once, however often it is sent, by the caller or by us.
     `fingerprint` stands for what the caller sent, and tells a repetition from another write.
+    `repeatable`: the key is the caller's, so that this may be a repetition.
     """
 
     key: str
     fingerprint: str
+    repeatable: bool = False
 
 
 Outcome = Ok[T] | Failed | Missing

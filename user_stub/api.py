@@ -283,11 +283,14 @@ def _add(kind: type[Item], path: str, name: str, body: Body) -> Response:
 
 def _put(kind: type[Item], path: str, name: str, movie_id: str, body: Body) -> Response:
     number = _movie_id(movie_id)
-    only_change = _must_be_there()
+    only_change, only_add = _condition("If-Match"), _condition("If-None-Match")
 
     def change(lists: Lists) -> Outcome:
-        if only_change and lists.one(kind, number) is None:
+        there = (only_change or only_add) and lists.one(kind, number) is not None
+        if only_change and not there:
             return Outcome(412, {"detail": f"film {number} is not in the list"})
+        if only_add and there:
+            return Outcome(412, {"detail": f"film {number} is in the list already"})
         item, is_new = lists.put(kind, number, body)
         if is_new:
             return Outcome(201, {"message": "added", name: item.as_json()}, f"{path}/{number}")
@@ -344,11 +347,11 @@ def _movie_id(text: str) -> int:
     return int(text)
 
 
-def _must_be_there() -> bool:
-    """Whether the caller asks that the item is there already (RFC 9110, section 13.1.1)."""
-    condition = request.headers.get("If-Match")
+def _condition(name: str) -> bool:
+    """Whether the caller asks that the item is there, or is not (RFC 9110, section 13.1)."""
+    condition = request.headers.get(name)
     if condition not in (None, "*"):
-        raise Invalid({"If-Match": ["Must be *: items have no tags."]})
+        raise Invalid({name: ["Must be *: items have no tags."]})
     return condition is not None
 
 

@@ -58,6 +58,10 @@ IF_MATCH = {
     "description": "`*`: change the film only if it is in the list already, else 412.",
     "schema": {"type": "string", "enum": ["*"]},
 }
+IF_NONE_MATCH = IF_MATCH | {
+    "name": "If-None-Match",
+    "description": "`*`: add the film only if it is not in the list yet, else 412.",
+}
 MOVIE_ID = {
     "in": "path",
     "name": "movie_id",
@@ -87,7 +91,7 @@ PROBLEMS = {
     401: "The service token is missing or wrong (where one is set)",
     404: "The film is not in the list",
     409: "The film is in the list already, or a request with this key is still being worked on",
-    412: "The film is not in the list, and `If-Match: *` asks that it is",
+    412: "The film is not in the list, and `If-Match: *` asks that it is, or the other way round",
     413: "The body is too large",
     415: "The body is not declared as JSON",
     422: "A parameter, a header or the body is wrong, or the key came with another request",
@@ -167,7 +171,7 @@ def operation(
         parameters += (MOVIE_ID,)
     problems += (422, 500, 503, *((401,) if personal else ()))
     if method == "PUT":
-        parameters += (IF_MATCH,)
+        parameters += (IF_MATCH, IF_NONE_MATCH)
         problems += (412,)
     problems += (409, 413) if writes else ()
     problems += (400, 415) if body else ()

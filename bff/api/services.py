@@ -39,10 +39,10 @@ class Users(UserReads, Protocol):
     def add(self, name: str, user: str, item: Mapping[str, Any], intent: Intent) -> Call[Any]:
         """Plan to add an item that is not there yet."""
 
-    def put(
+    def put_new(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
     ) -> Call[Any]:
-        """Plan to set or change an item."""
+        """Plan to set an item; `AlreadyThere` if it is there."""
 
     def change(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent

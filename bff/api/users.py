@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -27,7 +27,7 @@ from bff.api.schemas.bodies import (
 from bff.api.schemas.documents import Components
 from bff.api.schemas.headers import IdempotencySchema, RevisionSchema
 from bff.api.services import Services
-from bff.errors import NotFound
+from bff.errors import AlreadyThere, NotFound
 from bff.model import Intent
 from bff.pages.library import entry, find, given
 from bff.shapes import Record
@@ -131,12 +131,16 @@ def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Comp
 
     def _put(movie_id: int, body: Json, intent: Intent) -> Any:
         """Change the entry; only where there is none, TMDB is asked, and the film added."""
+        user = who()
         try:
-            call = users.change(kind.name, who(), movie_id, given(body), intent)
-            return one(call).value
+            return one(users.change(kind.name, user, movie_id, given(body), intent)).value
         except NotFound:
             film = one(services.tmdb.movie(movie_id)).value
-            return one(users.put(kind.name, who(), movie_id, entry(body, film), intent)).value
+        try:
+            return one(users.put_new(kind.name, user, movie_id, entry(body, film), intent)).value
+        except AlreadyThere:  # it came meanwhile: a change after all, whatever memory says
+            again = replace(intent, repeatable=True)
+            return one(users.change(kind.name, user, movie_id, given(body), again)).value
 
     @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", methods=["PUT"], endpoint=f"{kind.name}_put")
     @blp.doc(security=PERSONAL, summary=f"Set or change a film of the user's {kind.words}")
@@ -226,4 +230,4 @@ def _intent(body: Json) -> Intent:
     if key and not _KEY.fullmatch(key):
         raise refuse({"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]}, "head")
     sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    return Intent(key or str(uuid4()), hashlib.sha256(sent).hexdigest())
+    return Intent(key or str(uuid4()), hashlib.sha256(sent).hexdigest(), repeatable=bool(key))

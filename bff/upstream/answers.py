@@ -16,6 +16,7 @@ MOST_BYTES = 8 * 1024 * 1024  # of one answer; TMDB's largest real ones have 340
 MOST_HEAD_BYTES = 65_536
 MOST_FIELDS = 100  # of a head, as http.client has it
 MOST_CODINGS = 3  # one on top of the other
+MOST_MEMBERS = 16  # of gzip, one after the other; each copies what is left of the body
 NO_HTTP = "ends too early, or is no HTTP"
 NOT_DECODED = "cannot be decoded"
 TOO_LARGE = "too large"
@@ -187,6 +188,8 @@ def _inflated(body: bytes, window: int) -> bytes:
     parts: list[bytes] = []
     left = MOST_BYTES
     while body:  # gzip may have several members, one after the other
+        if len(parts) == MOST_MEMBERS:
+            raise BadAnswer(NOT_DECODED)
         unpacking = zlib.decompressobj(window)
         parts.append(unpacking.decompress(body, left + 1))
         left -= len(parts[-1])

@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -193,8 +194,10 @@ class DeadlineAdapter(HTTPAdapter):
 
     def pool(self, request: requests.PreparedRequest, verify: bool | str) -> Any:
         """Return the connections to the address of a request, for who does the exchange."""
-        pool = self.get_connection_with_tls_context(request, verify, self._proxies)
+        pool: Any = self.get_connection_with_tls_context(request, verify, self._proxies)
         self.cert_verify(pool, request.url, verify, None)  # type: ignore[no-untyped-call]
+        if verify is True:
+            pool.ca_certs = None  # the context has them; urllib3 would read them at each connect
         return pool
 
 
@@ -203,10 +206,12 @@ _POOLS: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
 
 @cache
 def tls() -> ssl.SSLContext:
-    """Return the TLS context of the process: reading the system's certificates takes 40 ms.
+    """Return the TLS context of the process: reading certificates takes 40 ms.
 
-    urllib3 writes `verify` of each call into it, so no session may turn that off.
+    It trusts what the system trusts and what `requests` does. urllib3 writes `verify`
+    of each call into it, so no session may turn that off.
     """
     made = ssl.create_default_context()
+    made.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     made.sslsocket_class = DeadlineTlsSocket
     return made

@@ -15,7 +15,7 @@ import requests
 
 from bff import context, library_shapes
 from bff.context import Timing
-from bff.errors import BadResponse, NotFound, Rejected
+from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected
 from bff.model import Call, Intent, Ok
 from bff.shapes import Malformed, Record
 from bff.upstream.direct import DirectCall
@@ -103,25 +103,35 @@ class UserClient:
         kind = COLLECTIONS[name]
         return DirectCall(self.guard, lambda: self._write(kind, "POST", "", user, item, intent))
 
-    def put(
+    def put_new(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
     ) -> Call[Written]:
-        """Plan to set or change an item."""
-        kind = COLLECTIONS[name]
-        return DirectCall(
-            self.guard, lambda: self._write(kind, "PUT", f"/{movie_id}", user, item, intent)
-        )
+        """Plan to set an item that is not there; `AlreadyThere` if it is."""
+        kind, path = COLLECTIONS[name], f"/{movie_id}"
+
+        def write() -> Written:
+            try:
+                return self._write(kind, "PUT", path, user, item, intent, {"If-None-Match": "*"})
+            except NotFound as error:
+                raise AlreadyThere from error
+
+        return DirectCall(self.guard, write)
 
     def change(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
     ) -> Call[Written]:
-        """Plan to change an item that is there; `NotFound` if it is not. The rest of it stays."""
+        """Plan to change an item that is there; `NotFound` if it is not. The rest of it stays.
+
+        Memory may know that it is not there, which saves a call; not where this
+        may be a repetition, whose first answer the user service knows.
+        """
         kind, path = COLLECTIONS[name], f"/{movie_id}"
 
         def write() -> Written:
             held = self.libraries.known(user, name, context.current().revision)
-            if held and all(other["movie_id"] != movie_id for other in held.value[name]):
-                raise NotFound(NAME, kind.item_key.replace("_", " "))  # saves a call
+            absent = held and all(other["movie_id"] != movie_id for other in held.value[name])
+            if absent and not intent.repeatable:
+                raise NotFound(NAME, kind.item_key.replace("_", " "))
             return self._write(kind, "PUT", path, user, item, intent, {"If-Match": "*"})
 
         return DirectCall(self.guard, write)
@@ -205,7 +215,7 @@ COLLECTIONS = {kind.name: kind for kind in (FAVORITES, WATCHLIST, HISTORY)}
 
 
 def _written(kind: Collection, method: str, reply: Reply) -> Written:
-    # What is added or set need not be there; what is removed or changed must.
+    # 412: a PUT was to change what is not there, or to make what is.
     if (method, reply.status) in (("DELETE", 404), ("PUT", 412)):
         raise NotFound(NAME, kind.item_key.replace("_", " "))
     try:

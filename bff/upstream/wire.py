@@ -8,6 +8,7 @@ See docs/decisions/0011.
 from __future__ import annotations
 
 import re
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -159,7 +160,7 @@ def _exchange(sock: Any, data: bytes, method: str, timeout_s: float) -> tuple[An
     """Return the answer to `data`, and whether the connection can be used again."""
     sock.settimeout(timeout_s)
     # An upstream may answer and close before it has read everything.
-    with suppress(BrokenPipeError, ConnectionResetError):
+    with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
         sock.sendall(data)
     reading = Reading(method)
     try:

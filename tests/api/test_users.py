@@ -195,6 +195,9 @@ def test_idempotency_key_when_a_put_is_repeated_while_tmdb_fails_then_the_first_
     headers = {"Idempotency-Key": "order-66"}
     first = client.put("/api/users/favorites/278", json={"rating": 3}, headers=headers)
     client.delete("/api/users/favorites/278")
+    libraries = client.application.extensions["bff"].users.libraries
+    libraries.beat()
+    assert client.get("/api/users/favorites").json["total"] == 3  # memory knows that it is gone
     tmdb.answers("*", 500)
 
     again = client.put("/api/users/favorites/278", json={"rating": 3}, headers=headers)
@@ -202,6 +205,27 @@ def test_idempotency_key_when_a_put_is_repeated_while_tmdb_fails_then_the_first_
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json == first.json
     assert client.get("/api/users/favorites/278").status_code == 404
+
+
+def test_put_when_the_film_is_added_by_another_meanwhile_then_it_is_changed_and_keeps_the_rest(
+    client: ContractClient, tmdb: Upstream, users: Upstream
+) -> None:
+    """Between "it is not there" and "add it" somebody else adds it, under a title of theirs."""
+
+    def meanwhile(_: Call) -> None:
+        other = users.app.test_client().post(
+            "/favorites",
+            json={"movie_id": 278, "title": "Mine"},
+            headers={"Authorization": f"Bearer {USER_TOKEN}"},
+        )
+        assert other.status_code == 201
+
+    tmdb.does("/movie/278", meanwhile)
+
+    answer = client.put("/api/users/favorites/278", json={"rating": 3})
+
+    assert answer.status_code == 200
+    assert (answer.json["favorite"]["title"], answer.json["favorite"]["rating"]) == ("Mine", 3)
 
 
 def test_favorite_when_it_is_put_then_it_is_set_or_changed(client: ContractClient) -> None:

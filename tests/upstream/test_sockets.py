@@ -378,6 +378,8 @@ def test_adapters_when_there_are_many_then_the_certificates_are_read_once() -> N
     adapters = [sockets.DeadlineAdapter(1), sockets.DeadlineAdapter(2)]
     found = {id(each.poolmanager.connection_pool_kw["ssl_context"]) for each in adapters}
     assert found == {id(sockets.tls())}
+    for each in adapters:  # and not again by urllib3 at each connect
+        assert each.pool(prepared("https://films.test/"), True).ca_certs is None
 
 
 def test_call_when_many_hang_then_all_slots_are_back_within_the_timeout(

@@ -243,6 +243,7 @@ def test_body_when_there_is_none_then_nothing_is_unpacked(coding: str) -> None:
         (gzip.compress(b"text")[:-1], "gzip"),
         (gzip.compress(b"text")[:-8] + bytes(8), "gzip"),
         (gzip.compress(b"text") + b"more", "gzip"),
+        (17 * gzip.compress(b""), "gzip"),
         (b"text", "identity, identity, identity, identity"),
     ],
 )

@@ -163,13 +163,26 @@ def test_put_of_a_film_that_must_be_there_changes_it_or_is_412(
     assert (item["title"], item["genres"]) == ("Other", FILM["genres"])
 
 
-def test_put_with_a_tag_is_422(client: FlaskClient) -> None:
+def test_put_of_a_film_that_must_not_be_there_adds_it_or_is_412(client: FlaskClient) -> None:
+    """Change nothing where the caller asks for a new entry only."""
+    condition = {"If-None-Match": "*"}
+    new = client.put("/favorites/194", json={"rating": 2, **FILM}, headers=condition)
+    there = client.put("/favorites/194", json={"rating": 4, **FILM}, headers=condition)
+
+    assert (new.status_code, there.status_code) == (201, 412)
+    item = client.get("/favorites/194").json
+    assert item is not None
+    assert item["rating"] == 2
+
+
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+def test_put_with_a_tag_is_422(client: FlaskClient, name: str) -> None:
     """Refuse a condition that cannot be judged."""
-    answer = client.put("/favorites/550", json={}, headers={"If-Match": '"a"'})
+    answer = client.put("/favorites/550", json={}, headers={name: '"a"'})
 
     assert answer.status_code == 422
     assert answer.json is not None
-    assert list(answer.json["errors"]) == ["If-Match"]
+    assert list(answer.json["errors"]) == [name]
 
 
 @pytest.mark.parametrize(("path", "_name", "_plural"), LISTS)

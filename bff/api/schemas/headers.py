@@ -13,9 +13,9 @@ class IdempotencySchema(Schema):
         validate=validate.Regexp(r"^[!-~]{0,255}$"),
         metadata={
             "description": "Names the write, for 24 hours, by a text such as a UUID: sent again "
-            "with the same key, it is not done twice, and the first answer comes again, whatever "
-            "TMDB says of the film by then. The same key with another request is 422, "
-            "or 409 while the first is under way. Empty: no key.",
+            "with the same key, it is not done twice, and the first answer comes again, also "
+            "where TMDB says something else of the film by then. The same key with another "
+            "request is 422, or 409 while the first is under way. Empty: no key.",
         },
     )
 

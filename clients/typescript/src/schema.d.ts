@@ -4054,7 +4054,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4139,7 +4139,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4197,7 +4197,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4313,7 +4313,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4371,7 +4371,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4446,7 +4446,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4531,7 +4531,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4589,7 +4589,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, whatever TMDB says of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
