@@ -17,7 +17,7 @@ if sys.dont_write_bytecode:
 # Python would look through them again and again: a tenth of the whole time. Garbage waits for the
 # end of a test, where a pause is not taken for an upstream's delay.
 gc.disable()
-GARBAGE = 400_000  # new objects that may wait
+GARBAGE = 1_000_000  # new objects that may wait
 
 
 def pytest_collection_finish() -> None:

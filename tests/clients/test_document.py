@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bff.api.schemas.operations import OPERATIONS, operations
 from scripts import write_openapi
@@ -47,6 +48,12 @@ def test_committed_document_when_it_is_compared_with_the_code_then_they_are_the_
     written = write_openapi.DOCUMENT.read_text(encoding="utf-8")
 
     assert write_openapi.difference(written, said) == []
+
+
+def test_document_when_it_is_validated_then_it_is_openapi_3_1(document: Json) -> None:
+    """It holds against OpenAPI's own schema."""
+    assert document["openapi"].startswith("3.1.")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
 def test_document_when_the_settings_are_others_then_it_is_the_same(
