@@ -25,11 +25,14 @@ def _own_request() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _logs(monkeypatch: pytest.MonkeyPatch) -> None:
+def _logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let pytest see what is logged, whatever an app of another test has set up."""
     root = logging.getLogger("bff")
     monkeypatch.setattr(root, "propagate", True)
-    monkeypatch.setattr(root, "level", logging.INFO)
+    before = root.level
+    root.setLevel(logging.INFO)  # not as an attribute: loggers below remember what they may say
+    yield
+    root.setLevel(before)
 
 
 @pytest.fixture
