@@ -14,6 +14,7 @@ import argparse
 import itertools
 import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -120,11 +121,16 @@ def main() -> None:
         served = built.server("bff/gunicorn")
         with Nginx(served.process.port) as nginx:
             steady = Steady(Path(directory), served, nginx.url)
-            print("| | |\n|---|---|")  # noqa: T201
+            _say("| | |\n|---|---|")
             for line in itertools.chain(
                 steady.peak(), steady.reloads(), steady.minutes(options.minutes)
             ):
-                print(line, flush=True)  # noqa: T201
+                _say(line)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()  # a line each half a minute, to be seen as it comes
 
 
 if __name__ == "__main__":

@@ -31,7 +31,10 @@ SLACK_S = 0.01
 
 
 class _Deadline:
-    """Mixed into a socket class: tightens its timeout before it sends or reads."""
+    """Mixed into a socket class: tightens its timeout before it sends or reads.
+
+    What `super()` is, mypy cannot know of a class that is mixed in: hence the `misc`.
+    """
 
     def settimeout(self: Any, value: float | None) -> None:
         if value != self.gettimeout():
@@ -195,6 +198,7 @@ class DeadlineAdapter(HTTPAdapter):
     def pool(self, request: requests.PreparedRequest, verify: bool | str) -> Any:
         """Return the connections to the address of a request, for who does the exchange."""
         pool: Any = self.get_connection_with_tls_context(request, verify, self._proxies)
+        # requests has no types for it.
         self.cert_verify(pool, request.url, verify, None)  # type: ignore[no-untyped-call]
         if verify is True:
             pool.ca_certs = None  # the context has them; urllib3 would read them at each connect

@@ -411,7 +411,7 @@ def proxy() -> Iterator[Callable[..., Proxy]]:
     made: list[Proxy] = []
 
     def make(*args: object) -> Proxy:
-        made.append(Proxy(*args))  # type: ignore[arg-type]
+        made.append(Proxy(*args))  # type: ignore[arg-type]  # as Proxy takes them
         return made[-1]
 
     yield make
