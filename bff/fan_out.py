@@ -12,6 +12,7 @@ from bff import context, metrics
 from bff.errors import NotFound, UpstreamError, from_outcome
 from bff.health import Checks, check
 from bff.model import Call, Failed, Missing, Ok, Outcome, Outcomes, Plan
+from bff.steps import Task, together
 
 T = TypeVar("T")
 
@@ -35,10 +36,10 @@ class FanOut:
     def run(self, plan: Plan) -> Outcomes:
         """Make the calls and return an outcome for each name of the plan.
 
-        What is in memory is taken without a thread, and the last of the other
-        calls is made in this one, which would only wait. A call of the pool that
-        is not done at the deadline is left to itself; its own timeout ends it and
-        gives its slot back. An exception that is no upstream's failure is a bug
+        What is in memory is taken as it is. This thread, which would only wait, makes
+        the calls that it can make side by side; the pool makes the others. A call of
+        the pool that is not done at the deadline is left to itself; its own timeout ends
+        it and gives its slot back. An exception that is no upstream's failure is a bug
         and is raised.
         """
         outcomes: Outcomes = {}
@@ -49,7 +50,14 @@ class FanOut:
                 outcomes[name] = known
             else:
                 unknown.append(name)
-        futures = {name: plan[name].start(here=name == unknown[-1]) for name in unknown}
+        futures: dict[str, Future[Any]] = {}
+        tasks: list[Task[Any]] = []
+        for name in unknown:
+            task = plan[name].here(last=name == unknown[-1] and not tasks)
+            if task is not None:
+                tasks.append(task)
+            futures[name] = task.future if task else plan[name].start()
+        together(tasks)
         for name, future in futures.items():
             if not future.done():
                 # Cheaper than concurrent.futures.wait, and ends at the same moment.

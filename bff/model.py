@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+from bff.steps import Task
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -86,13 +88,12 @@ Outcome = Ok[T] | Failed | Missing
 class Call(Protocol[T_co]):
     """A call that is planned and not yet made.
 
-    `peek` answers from memory or not at all, which saves the hand-over to a
-    thread. `start` has the work done by a thread of the pool; calls that ask for
-    the same may share one future. `finish` makes the answer of it: it
-    raises `bff.errors.UpstreamError` or `bff.errors.NotFound`, and takes a
-    future that is not done for a call that came too late. None of them blocks,
-    but `start` where the caller has nothing else to do than to wait (`here`): a
-    call that is of this request alone is then made in the caller's thread.
+    `peek` answers from memory or not at all. `here` offers the work to the
+    caller's thread, as a task that one thread can do beside others; calls that ask for
+    the same share one future, and leave it to the pool. `start` has a thread of
+    the pool do it. `finish` makes the answer of the future: it raises
+    `bff.errors.UpstreamError` or `bff.errors.NotFound`, and takes a future that
+    is not done for a call that came too late. None of them blocks.
     """
 
     @property
@@ -102,8 +103,14 @@ class Call(Protocol[T_co]):
     def peek(self) -> Ok[T_co] | None:
         """Return what is known already, or None."""
 
-    def start(self, *, here: bool = False) -> Future[Any]:
-        """Begin to ask; `here`: or ask, until the deadline at the latest."""
+    def here(self, *, last: bool) -> Task[Any] | None:
+        """Return the call as a task, or None where it would hold up what is done beside it.
+
+        `last`: no other call is done in this thread, so there is nothing to hold up.
+        """
+
+    def start(self) -> Future[Any]:
+        """Have a thread of the pool ask."""
 
     def finish(self, future: Future[Any]) -> Ok[T_co]:
         """Return the answer, or raise."""

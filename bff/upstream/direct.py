@@ -9,6 +9,7 @@ from typing import Any
 
 from bff.errors import UpstreamTimeout
 from bff.model import Ok
+from bff.steps import Steps, Task, alone
 from bff.upstream.guard import Guard
 
 
@@ -17,7 +18,7 @@ class DirectCall:
     """A call that always goes out, in a slot of its upstream."""
 
     guard: Guard
-    send: Callable[[], Any]
+    send: Callable[[], Steps[Any]]
 
     @property
     def upstream(self) -> str:
@@ -28,9 +29,13 @@ class DirectCall:
         """Know nothing."""
         return None
 
-    def start(self, *, here: bool = False) -> Future[Any]:
-        """Begin to ask; `here`: ask in this thread."""
-        return self.guard.start(self.send, here=here)
+    def start(self) -> Future[Any]:
+        """Have a thread of the pool ask."""
+        return self.guard.start(lambda: alone(self.send()))
+
+    def here(self, *, last: bool) -> Task[Any] | None:
+        """Return the call as a task for this thread."""
+        return self.guard.here(self.send) if last or self.guard.can_share() else None
 
     def finish(self, future: Future[Any]) -> Ok[Any]:
         """Return the answer, or raise."""

@@ -6,7 +6,6 @@ as one of the errors of `bff.errors`.
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import random
 import threading
@@ -34,6 +33,7 @@ from bff.errors import (
 )
 from bff.health import Checks, check
 from bff.logs import event
+from bff.steps import Steps, Task, Wait, alone
 from bff.tracing import Passing, Tracer
 from bff.upstream.answers import Answer, BadAnswer
 from bff.upstream.board import Board, NoBoard
@@ -152,8 +152,8 @@ class Guard:
         """Close the connections."""
         self._wire.close()
 
-    def start(self, task: Callable[..., T], *args: Any, here: bool = False) -> Future[T]:
-        """Have a thread of the pool do `task`, in a slot of the bulkhead; or do it `here`.
+    def start(self, task: Callable[..., T], *args: Any) -> Future[T]:
+        """Have a thread of the pool do `task`, in a slot of the bulkhead.
 
         Everything that the task does has the upstream's timeout, and not more
         than is left of the request's deadline. Without a slot, or without a
@@ -164,8 +164,7 @@ class Guard:
         except Saturated as error:
             return self._turned_away(error)
         try:
-            submit = _done_here if here else self._submit
-            future = submit(self._within, task, *args)
+            future = self._submit(self._within, task, *args)
         except RuntimeError:  # the pool is closed, or the system gives no more threads
             self.bulkhead.give()
             return self._turned_away(Saturated(self.policy.name, "no thread", 1))
@@ -176,10 +175,13 @@ class Guard:
         return future
 
     def _turned_away(self, error: Saturated) -> Future[Any]:
-        metrics.call_of(self.policy.name, "-", error.reason.value).inc()
+        self._count_away(error)
         future: Future[Any] = Future()
         future.set_exception(error)
         return future
+
+    def _count_away(self, error: Saturated) -> None:
+        metrics.call_of(self.policy.name, "-", error.reason.value).inc()
 
     def _within(self, task: Callable[..., T], *args: Any) -> T:
         # The slot is given back before anybody sees the result: who has it may call again.
@@ -193,17 +195,43 @@ class Guard:
         if future.cancelled():
             self.bulkhead.give()
 
+    def can_share(self) -> bool:
+        """Whether a call is likely to block nowhere but where its steps say that they wait."""
+        return self._governor is None and self._wire.idle()
+
+    def here(self, steps: Callable[[], Steps[T]]) -> Task[T]:
+        """Return a task that does `steps` as `start` would, in a thread that drives it."""
+        return Task(self._in_slot(steps))
+
+    def _in_slot(self, steps: Callable[[], Steps[T]]) -> Steps[T]:
+        try:
+            self.bulkhead.take()
+        except Saturated as error:
+            self._count_away(error)
+            raise
+        try:
+            context.enter(context.current().within(self.policy.timeout_s))
+            return (yield from steps())
+        finally:
+            self.bulkhead.give()
+
     def send(
         self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
     ) -> T:
+        """Do the steps of `sending` in this thread."""
+        return alone(self.sending(operation, request, read))
+
+    def sending(
+        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
+    ) -> Steps[T]:
         """Send `request`, and return what `read` makes of the answer.
 
         `read` sees answers below 500 only and raises `BadResponse` where one
         is not what was asked for. A GET may be sent twice, anything else never.
-        Raises `UpstreamError`. Called inside of a task of `start`.
+        Raises `UpstreamError`. Done inside of a task of `start` or of `here`.
         """
         try:
-            return self._attempt(operation, request, read, self._budget.call)
+            return (yield from self._attempt(operation, request, read, self._budget.call))
         except (Unreachable, _Unavailable) as error:
             pause_s = random.uniform(0, RETRY_PAUSE_S)  # full jitter
             if (
@@ -213,8 +241,8 @@ class Guard:
                 or not self._budget.retry()
             ):
                 raise
-            time.sleep(pause_s)
-            return self._attempt(operation, request, read)
+        yield Wait(time.monotonic() + pause_s)
+        return (yield from self._attempt(operation, request, read))
 
     def _attempt(
         self,
@@ -222,7 +250,7 @@ class Guard:
         request: requests.PreparedRequest,
         read: Callable[[Reply], T],
         goes_out: Callable[[], None] = lambda: None,
-    ) -> T:
+    ) -> Steps[T]:
         started, name = time.monotonic(), self.policy.name
         outcome = "ok"
         try:
@@ -231,7 +259,7 @@ class Guard:
             with self._turn(), breaker.calling(), self._tracer.calling(name, operation) as headers:
                 request.headers.update(headers)
                 goes_out()
-                reply = self._exchange(request)
+                reply = yield from self._exchange(request)
                 value = read(reply) if reply.status < 400 else None
             self.last_success = datetime.now(UTC)
             if reply.status >= 400:
@@ -269,15 +297,14 @@ class Guard:
                 breaker = self._breakers.setdefault(operation, made)
         return breaker
 
-    def _exchange(self, request: requests.PreparedRequest) -> Reply:
+    def _exchange(self, request: requests.PreparedRequest) -> Steps[Reply]:
         """Send and read to the end, inside the deadline; translate what goes wrong."""
         name = self.policy.name
         timeout_s = min(self.policy.timeout_s, context.current().deadline.left_s())
         if timeout_s <= 0:
             raise CutShort(name, "no time left")
         try:
-            # The sockets tighten the timeout to what is left of the deadline.
-            answer = self._wire.send(request, timeout_s=self.policy.timeout_s)
+            answer = yield from self._wire.sending(request, timeout_s=self.policy.timeout_s)
         except TimeoutError as error:
             raise self._late(timeout_s) from error
         except OSError as error:
@@ -309,16 +336,6 @@ class Guard:
             outcome=outcome,
             duration_ms=round(duration_ms, 1),
         )
-
-
-def _done_here(task: Callable[..., T], *args: Any) -> Future[T]:
-    """Do `task` in this thread, in a copy of its context; return what the pool would."""
-    future: Future[T] = Future()
-    try:
-        future.set_result(contextvars.copy_context().run(task, *args))
-    except BaseException as error:  # it is raised where the result is asked for
-        future.set_exception(error)
-    return future
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

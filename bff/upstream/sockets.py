@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -71,11 +72,15 @@ def _in_time(sock: socket.socket, operation: Callable[..., Any], *args: Any, **k
 
 
 class DeadlineSocket(_Deadline, socket.socket):
-    """A plain socket under the deadline."""
+    """A plain socket under the deadline; `recv_now` and `send_now` are for one that never waits."""
+
+    recv_now, send_now = socket.socket.recv, socket.socket.send
 
 
 class DeadlineTlsSocket(_Deadline, ssl.SSLSocket):
-    """A TLS socket under the deadline."""
+    """A TLS socket under the deadline; the same two for one that never waits."""
+
+    recv_now, send_now = ssl.SSLSocket.recv, ssl.SSLSocket.send
 
 
 NAMES = Names()  # one for the process, as the system's resolver is
@@ -133,29 +138,57 @@ class _TlsConnection(_Connecting, HTTPSConnection):
 
 
 class _Lending:
-    """Mixed into a pool: gives out its connections to who does the exchange."""
+    """Mixed into a pool: lends its connections to who does the exchange, and waits for nothing."""
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.idle: list[Any] = []  # open, and used by nobody; to append and to pop is one step
 
     def take(self: Any, timeout_s: float) -> Any:
-        """Return a connection that is open; one that the peer closed is opened anew.
+        """Return a connection that is open; one that the peer closed meanwhile is left out.
 
-        Raises `OSError`, `HTTPException`, `ValueError` and the exceptions of urllib3.
+        Its socket does not block. Connecting does, and raises `OSError`, `HTTPException`,
+        `ValueError` and the exceptions of urllib3.
         """
-        connection = self._get_conn()
-        if connection.is_closed:
-            connection.timeout = timeout_s
-            try:
-                if self.proxy is not None and self.scheme == "https":
-                    self._prepare_proxy(connection)
-                else:
-                    connection.connect()
-            except BaseException:
+        while self.idle:
+            with suppress(IndexError):  # another thread was quicker
+                connection = self.idle.pop()
+                if _is_open(connection.sock):
+                    return connection
                 connection.close()
-                raise
+        connection = self._new_conn()
+        connection.timeout = timeout_s
+        try:
+            if self.proxy is not None and self.scheme == "https":
+                self._prepare_proxy(connection)
+            else:
+                connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        connection.sock.settimeout(0.0)
         return connection
 
     def give(self: Any, connection: Any) -> None:
-        """Take a connection back; one that is closed opens again when it is needed."""
-        self._put_conn(connection)
+        """Take a connection back that is open."""
+        self.idle.append(connection)
+
+    def close_idle(self: Any) -> None:
+        """Close the connections that nobody uses."""
+        while self.idle:
+            with suppress(IndexError):
+                self.idle.pop().close()
+
+
+def _is_open(sock: socket.socket) -> bool:
+    """Whether nothing has come on a socket that does not block: no data, and no end of it."""
+    try:
+        socket.socket.recv(sock, 1, socket.MSG_PEEK)  # TLS, too: what came is not decrypted here
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 class _Pool(_Lending, HTTPConnectionPool):

@@ -17,6 +17,7 @@ from bff.errors import BadResponse, NotFound
 from bff.model import Call, Ok
 from bff.reads import Read
 from bff.shapes import Malformed, Record
+from bff.steps import Steps, alone
 from bff.upstream.cache import Cache, Loaded, Request
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
@@ -74,12 +75,12 @@ class CachedCall:
         """Return what is in memory and may be served, or None."""
         return self.cache.peek(self.request)
 
-    def start(self, *, here: bool = False) -> Future[Any]:
-        """Join whoever asks for the same already, or have a thread of the pool ask.
-
-        Never `here`: others wait for the answer as well, and have more time.
-        """
+    def start(self) -> Future[Any]:
+        """Join whoever asks for the same already, or have a thread of the pool ask."""
         return self.cache.start(self.request)
+
+    def here(self, *, last: bool) -> None:
+        """Leave it to the pool: others wait for the answer as well, and have more time."""
 
     def finish(self, future: Future[Any]) -> Ok[dict[str, Any]]:
         """Return the answer, or an old one in place of a failure; or raise."""
@@ -130,11 +131,11 @@ class TmdbClient:
             upstream=NAME,
             operation=row.name,
             what=what,
-            load=lambda: self._load(row, target, known, what),
+            load=lambda: alone(self._loading(row, target, known, what)),
             decode=lambda body: decode(row.shape, NAME, body),
         )
         if self.cache is None:
-            return DirectCall(self.guard, lambda: request.load().value)
+            return DirectCall(self.guard, lambda: self._asking(row, target, known, what))
         return CachedCall(self.cache, request)
 
     def popular(self, params: Params) -> Call[dict[str, Any]]:
@@ -165,7 +166,15 @@ class TmdbClient:
         """Plan TMDB's configuration of images."""
         return self.read(reads.CONFIGURATION)
 
-    def _load(self, row: Read, target: str, known: Params, what: str) -> Loaded[dict[str, Any]]:
+    def _asking(
+        self, row: Read, target: str, known: Params, what: str
+    ) -> Steps[dict[str, Any]]:
+        loaded = yield from self._loading(row, target, known, what)
+        return loaded.value
+
+    def _loading(
+        self, row: Read, target: str, known: Params, what: str
+    ) -> Steps[Loaded[dict[str, Any]]]:
         ttl_s = float(self._ttl_s * row.ttl)
         # A list is always there: 404 in its place is a wrong address or an ailing upstream.
         names_a_thing = "_id}" in row.path
@@ -189,7 +198,7 @@ class TmdbClient:
                 **self._credential.headers(),
             },
         )
-        return self.guard.send(row.operation, request, checked)
+        return (yield from self.guard.sending(row.operation, request, checked))
 
 
 def _what(path: Mapping[str, object]) -> str:

@@ -18,6 +18,7 @@ from bff.context import Timing
 from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected
 from bff.model import Call, Intent, Ok
 from bff.shapes import Malformed, Record
+from bff.steps import Steps
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
 from bff.upstream.libraries import Held, Libraries
@@ -109,9 +110,10 @@ class UserClient:
         """Plan to set an item that is not there; `AlreadyThere` if it is."""
         kind, path = COLLECTIONS[name], f"/{movie_id}"
 
-        def write() -> Written:
+        def write() -> Steps[Written]:
+            absent = {"If-None-Match": "*"}
             try:
-                return self._write(kind, "PUT", path, user, item, intent, {"If-None-Match": "*"})
+                return (yield from self._write(kind, "PUT", path, user, item, intent, absent))
             except NotFound as error:
                 raise AlreadyThere from error
 
@@ -127,12 +129,13 @@ class UserClient:
         """
         kind, path = COLLECTIONS[name], f"/{movie_id}"
 
-        def write() -> Written:
+        def write() -> Steps[Written]:
             held = self.libraries.known(user, name, context.current().revision)
             absent = held and all(other["movie_id"] != movie_id for other in held.value[name])
             if absent and not intent.repeatable:
                 raise NotFound(NAME, kind.item_key.replace("_", " "))
-            return self._write(kind, "PUT", path, user, item, intent, {"If-Match": "*"})
+            there = {"If-Match": "*"}
+            return (yield from self._write(kind, "PUT", path, user, item, intent, there))
 
         return DirectCall(self.guard, write)
 
@@ -148,7 +151,7 @@ class UserClient:
             self.guard, lambda: self._ask(kind, user), self.libraries, user, kind.name
         )
 
-    def _ask(self, kind: Collection, user: str) -> dict[str, Any]:
+    def _ask(self, kind: Collection, user: str) -> Steps[dict[str, Any]]:
         """Ask for a collection, and keep it where the stream of changes watches over it."""
         ticket = self.libraries.ticket()
 
@@ -163,7 +166,7 @@ class UserClient:
             return value
 
         request = self._request("GET", f"/{kind.name}", user, None, {})
-        return self.guard.send(kind.name, request, read)
+        return (yield from self.guard.sending(kind.name, request, read))
 
     def _write(
         self,
@@ -174,7 +177,7 @@ class UserClient:
         item: Mapping[str, Any] | None,
         intent: Intent,
         condition: Mapping[str, str] | None = None,
-    ) -> Written:
+    ) -> Steps[Written]:
         # The user service acts once, whoever sends it again. It knows the write by its
         # fingerprint: TMDB's facts in `item` may differ the next time.
         headers = {
@@ -183,7 +186,9 @@ class UserClient:
             **(condition or {}),
         }
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
-        written = self.guard.send(kind.name, request, lambda reply: _written(kind, method, reply))
+        written = yield from self.guard.sending(
+            kind.name, request, lambda reply: _written(kind, method, reply)
+        )
         if written.revision is not None:
             self.libraries.changed(user, written.revision)
         return written

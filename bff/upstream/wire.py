@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from contextlib import suppress
+import time
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import version
@@ -24,6 +24,8 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from bff import context
+from bff.steps import READ, WRITE, Steps, Wait
 from bff.upstream.answers import NO_HTTP, Answer, BadAnswer, Reading
 from bff.upstream.sockets import DeadlineAdapter
 
@@ -60,32 +62,39 @@ class Wire:
         self._adapter = DeadlineAdapter(slots, proxy)
         self._ways: dict[str, _Way] = {}
 
-    def send(self, request: requests.PreparedRequest, timeout_s: float) -> Answer:
-        """Send `request` and return the answer, read to its end.
+    def idle(self) -> bool:
+        """Whether a connection is open that nobody uses, so that a call need not make one."""
+        return any(way.pool.idle for way in self._ways.values())
+
+    def sending(self, request: requests.PreparedRequest, timeout_s: float) -> Steps[Answer]:
+        """Send `request` and return the answer, read to its end, within `timeout_s`.
 
         Raises `TimeoutError`, another `OSError` where the connection fails, and
-        `BadAnswer`. Each step has `timeout_s` and not more than is left of the
-        deadline. A request that cannot be written as HTTP is a `ValueError`.
+        `BadAnswer`. All of it obeys the deadline as well. A request that cannot
+        be written as HTTP is a `ValueError`. To connect is the one step that blocks.
         """
         origin = _origin(request)
         way = self._ways.get(origin)
         if way is None:
             way = self._ways[origin] = self._way(origin, request)
         data = _written(way, request)
+        until = time.monotonic() + min(timeout_s, context.current().deadline.left_s())
         connection = _taken(way.pool, timeout_s)
+        reusable = False
         try:
-            answer, reusable = _exchange(connection.sock, data, str(request.method), timeout_s)
-            if not reusable:
-                connection.close()
-        except BaseException:
-            connection.close()
-            raise
+            yield from _sent(connection.sock, data, until)
+            answer, reusable = yield from _received(connection.sock, str(request.method), until)
         finally:
-            way.pool.give(connection)
+            if reusable:
+                way.pool.give(connection)
+            else:
+                connection.close()
         return answer
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
+        for way in list(self._ways.values()):
+            way.pool.close_idle()
         self._ways.clear()
         self._adapter.close()
 
@@ -156,22 +165,51 @@ def _taken(pool: Any, timeout_s: float) -> Any:
         raise ConnectionError("no connection") from error
 
 
-def _exchange(sock: Any, data: bytes, method: str, timeout_s: float) -> tuple[Answer, bool]:
-    """Return the answer to `data`, and whether the connection can be used again."""
-    sock.settimeout(timeout_s)
-    # An upstream may answer and close before it has read everything.
-    with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        sock.sendall(data)
+def _sent(sock: Any, data: bytes, until: float) -> Steps[None]:
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[sock.send_now(left) :]
+        except _BLOCKED as error:
+            yield _blocked(sock, error, WRITE, until)
+        except _GONE:
+            return  # an upstream may answer and close before it has read everything
+
+
+def _received(sock: Any, method: str, until: float) -> Steps[tuple[Answer, bool]]:
+    """Return the answer, and whether the connection can be used again."""
     reading = Reading(method)
     try:
+        yield Wait(until, sock)
         while not reading.done:
-            part = sock.recv(READ_BYTES)
+            try:
+                part = sock.recv_now(READ_BYTES)
+            except _BLOCKED as error:
+                yield _blocked(sock, error, READ, until)
+                continue
             if part:
                 reading.feed(part)
             elif reading.began:
                 reading.end()
             else:
                 raise ConnectionError("closed without an answer")
+            if time.monotonic() >= until and not reading.done:
+                raise TimeoutError("no complete answer in time")
         return reading.answer(), reading.reusable
     finally:
         reading.close()
+
+
+_BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_GONE = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+def _blocked(sock: Any, error: OSError, events: int, until: float) -> Wait:
+    """Return what a socket waits for that could not do it at once: TLS may have it turned round."""
+    if time.monotonic() >= until:
+        raise TimeoutError("the time is over") from error
+    if isinstance(error, ssl.SSLWantReadError):
+        events = READ
+    elif isinstance(error, ssl.SSLWantWriteError):
+        events = WRITE
+    return Wait(until, sock, events)

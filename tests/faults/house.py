@@ -21,6 +21,8 @@ import bff
 import tmdb_stub
 import user_stub
 from bff.errors import Saturated
+from bff.steps import Steps
+from bff.upstream.answers import Answer
 from bff.upstream.guard import Guard
 from bff.upstream.retry import RetryBudget
 from bff.upstream.wire import Wire
@@ -69,12 +71,12 @@ class _Refusing(Wire):
         self._nobody = socket.socket()
         self._nobody.bind(("127.0.0.1", 0))  # held and not listened on: the kernel refuses
 
-    def send(self, request: requests.PreparedRequest, timeout_s: float) -> Any:
+    def sending(self, request: requests.PreparedRequest, timeout_s: float) -> Steps[Answer]:
         """Send, or be refused."""
         url = str(request.url)
         if self.path and fnmatchcase(urlsplit(url).path, self.path):
             request.url = f"http://127.0.0.1:{self._nobody.getsockname()[1]}/"
-        return super().send(request, timeout_s)
+        return super().sending(request, timeout_s)
 
     def close(self) -> None:
         self._nobody.close()

@@ -16,6 +16,7 @@ from bff.context import Deadline, RequestContext
 from bff.errors import CircuitOpen, NotFound, RateLimited, Unreachable, UpstreamTimeout
 from bff.fan_out import FanOut
 from bff.model import Failed, Missing, Ok, Reason
+from bff.steps import Steps, Task, Wait
 
 PATIENCE_S = 10  # how long a test waits for what never comes, before it fails
 
@@ -38,19 +39,30 @@ def _request() -> Iterator[None]:
 
 @dataclass
 class Work:
-    """A call that does `action` in the pool; `known` is what is in memory."""
+    """A call that does `action`, in the pool or, with `shares`, in the caller's thread.
+
+    `known` is what is in memory.
+    """
 
     pool: FanOut
     action: Callable[[], Any]
     known: Ok[Any] | None = None
     upstream: str = "tmdb"
-    here: list[bool] = field(default_factory=list)
+    shares: bool = False
+    asked: list[bool] = field(default_factory=list)
 
     def peek(self) -> Ok[Any] | None:
         return self.known
 
-    def start(self, *, here: bool = False) -> Future[Any]:
-        self.here.append(here)
+    def here(self, *, last: bool) -> Task[Any] | None:
+        self.asked.append(last)
+        return Task(self._steps()) if self.shares else None
+
+    def _steps(self) -> Steps[Any]:
+        yield Wait(0)
+        return self.action()
+
+    def start(self) -> Future[Any]:
         return self.pool.submit(self.action)
 
     def finish(self, future: Future[Any]) -> Ok[Any]:
@@ -98,7 +110,24 @@ def test_run_when_the_answer_is_in_memory_then_no_thread_is_used(pool: FanOut) -
     assert not pool._pool._threads
 
 
-def test_run_then_the_last_of_the_calls_is_made_by_who_waits(pool: FanOut) -> None:
+def test_run_when_calls_can_share_a_thread_then_it_is_that_of_the_request(pool: FanOut) -> None:
+    """The pool makes the others; each call is told whether it would have the thread to itself."""
+    plan = {
+        "first": Work(pool, threading.get_ident),
+        "known": Work(pool, failing(AssertionError()), known=Ok(3)),
+        "second": Work(pool, threading.get_ident, shares=True),
+        "third": Work(pool, threading.get_ident, shares=True),
+    }
+    outcomes: dict[str, Any] = pool.run(plan)
+    own = threading.get_ident()
+    assert outcomes["first"].value != own
+    assert [outcomes[name].value for name in ("second", "third")] == [own, own]
+    assert [work.asked for work in plan.values()] == [[False], [], [False], [False]]
+
+
+def test_run_when_nothing_else_is_done_in_this_thread_then_the_last_call_may_hold_it_up(
+    pool: FanOut,
+) -> None:
     """The others are out by then; what is in memory is no call."""
     plan = {
         "first": Work(pool, lambda: 1),
@@ -106,11 +135,7 @@ def test_run_then_the_last_of_the_calls_is_made_by_who_waits(pool: FanOut) -> No
         "known": Work(pool, failing(AssertionError()), known=Ok(3)),
     }
     assert pool.run(plan) == {"first": Ok(1), "last": Ok(2), "known": Ok(3)}
-    assert {name: work.here for name, work in plan.items()} == {
-        "first": [False],
-        "last": [True],
-        "known": [],
-    }
+    assert [work.asked for work in plan.values()] == [[False], [True], []]
 
 
 def test_run_when_the_deadline_passes_then_what_is_not_there_has_failed(pool: FanOut) -> None:

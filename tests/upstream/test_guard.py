@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from bff.errors import (
     UpstreamTimeout,
 )
 from bff.fan_out import FanOut
+from bff.steps import Steps, Wait
+from bff.steps import together as did
 from bff.upstream import guard as guard_module
 from bff.upstream.answers import MOST_BYTES, BadAnswer
 from bff.upstream.breaker import BreakerPolicy, CutShort
@@ -156,38 +159,58 @@ def test_guard_when_a_task_runs_then_it_has_the_upstreams_time_and_not_more_than
     assert guard.start(lambda: context.current().deadline.left_s()).result(5) <= 0.5
 
 
-def test_guard_when_a_task_is_done_here_then_in_a_slot_and_a_context_of_its_own(
+def test_guard_when_steps_are_done_here_then_in_a_slot_and_a_context_of_their_own(
     make_guard: MakeGuard,
 ) -> None:
     """As in the pool, but for the thread; the caller's own deadline is as it was."""
     guard = make_guard(timeout_s=2, slots=1)
     before = context.current()
 
-    def task() -> tuple[int, int, float]:
+    def steps() -> Steps[tuple[int, int, float]]:
+        yield Wait(0)
         left_s = context.current().deadline.left_s()
         return threading.get_ident(), guard.bulkhead.in_flight, left_s
 
-    future = guard.start(task, here=True)
-    assert future.done()
-    thread, in_flight, left_s = future.result()
+    task = guard.here(steps)
+    assert guard.bulkhead.in_flight == 0
+    did([task])
+    thread, in_flight, left_s = task.future.result(0)
     assert (thread, in_flight) == (threading.get_ident(), 1)
     assert 1 < left_s <= 2
     assert context.current() is before
     assert guard.bulkhead.in_flight == 0
 
 
-def test_guard_when_a_task_that_is_done_here_fails_then_its_future_has(
+def test_guard_when_steps_that_are_done_here_fail_then_their_future_has(
     make_guard: MakeGuard,
 ) -> None:
     """Nothing is raised before the result is asked for, and the slot is given back once."""
     guard = make_guard(slots=1)
 
-    def fail(raised: BaseException) -> None:
+    def fail(raised: BaseException) -> Steps[None]:
+        yield Wait(0)
         raise raised
 
     for error in (ValueError("a bug"), RuntimeError("another"), SystemExit()):
-        assert guard.start(fail, error, here=True).exception(0) is error
+        task = guard.here(partial(fail, error))
+        did([task])
+        assert task.future.exception(0) is error
         assert guard.bulkhead.in_flight == 0
+
+
+def test_guard_when_all_slots_are_taken_then_steps_are_refused(make_guard: MakeGuard) -> None:
+    """A thread that has time gets no more of the upstream than the pool does."""
+    guard = make_guard(slots=1)
+
+    def steps() -> Steps[int]:
+        yield Wait(0)
+        return guard.bulkhead.in_flight
+
+    tasks = [guard.here(steps), guard.here(steps)]
+    did(tasks)
+    assert tasks[0].future.result(0) == 1
+    assert isinstance(tasks[1].future.exception(0), Saturated)
+    assert guard.bulkhead.in_flight == 0
 
 
 # -- retries
@@ -387,7 +410,7 @@ def test_guard_when_the_wire_raises_then_the_error_is_one_of_ours(
     def fail(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr(guard._wire, "send", fail)
+    monkeypatch.setattr(guard._wire, "sending", fail)
     with pytest.raises(UpstreamError) as caught:
         guard.send("popular", prepared("http://127.0.0.1:9/", "POST"), body)
     assert type(caught.value) is error
@@ -403,7 +426,7 @@ def test_guard_when_the_request_left_little_time_then_a_timeout_is_cut_short(
     def fail(*_: object, **__: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(guard._wire, "send", fail)
+    monkeypatch.setattr(guard._wire, "sending", fail)
     for left_s, kind in ((0.5, CutShort), (1.5, UpstreamTimeout)):
         context.enter(RequestContext("x", Deadline.after(left_s)))
         with pytest.raises(UpstreamTimeout) as caught:

@@ -36,7 +36,7 @@ class House:
 
     def call(self, name: str) -> DirectCall:
         guard, request = self.guards[name], prepared(self._urls[name])
-        return DirectCall(guard, lambda: guard.send("read", request, lambda reply: reply.body))
+        return DirectCall(guard, lambda: guard.sending("read", request, lambda reply: reply.body))
 
     def in_flight(self) -> dict[str, int]:
         return {name: guard.bulkhead.in_flight for name, guard in self.guards.items()}

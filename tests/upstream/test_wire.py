@@ -11,7 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 
+from bff.steps import alone
 from bff.upstream import sockets
 from bff.upstream.answers import (
     MOST_BYTES,
@@ -49,6 +51,11 @@ def wire() -> Iterator[Wire]:
     made = Wire(4)
     yield made
     made.close()
+
+
+def send(wire: Wire, request: requests.PreparedRequest, timeout_s: float) -> Answer:
+    """Send a request and wait for the answer."""
+    return alone(wire.sending(request, timeout_s))
 
 
 def read(data: bytes, step: int = 0, method: str = "GET") -> tuple[Answer, bool]:
@@ -284,9 +291,9 @@ def test_request_when_it_is_sent_then_is_one_piece_as_http_has_it(wire: Wire, se
             connection.sendall(answer())
 
     url = serve(script).url
-    wire.send(prepared("GET", f"{url}a?b=c", {"X-A": "\xe9"}), 5)
-    wire.send(prepared("PUT", url, {"User-Agent": "me", "Accept-Encoding": "gzip"}, b"{}"), 5)
-    wire.send(prepared("POST", url, {"Host": "films.test"}), 5)
+    send(wire, prepared("GET", f"{url}a?b=c", {"X-A": "\xe9"}), 5)
+    send(wire, prepared("PUT", url, {"User-Agent": "me", "Accept-Encoding": "gzip"}, b"{}"), 5)
+    send(wire, prepared("POST", url, {"Host": "films.test"}), 5)
 
     host = url.split("/")[2].encode()
     agent = f"User-Agent: {AGENT}\r\n".encode()
@@ -323,7 +330,7 @@ def test_request_when_it_would_not_be_one_then_nothing_goes_out(
     """A value that ends its line would be a header of its own, or a second request."""
     server = serve(always(answer()))
     with pytest.raises(ValueError):
-        wire.send(prepared(method, server.url + path, headers), 5)
+        send(wire, prepared(method, server.url + path, headers), 5)
     assert server._connections == []
 
 
@@ -345,9 +352,9 @@ def test_connection_when_the_peer_closed_it_while_idle_then_a_write_goes_out_on_
     server = serve(script)
     for _ in range(3):
         closed.clear()
-        assert wire.send(prepared("POST", server.url, {}, b"{}"), 5).status == 200
+        assert send(wire, prepared("POST", server.url, {}, b"{}"), 5).status == 200
         assert closed.wait(5)
-        idle = next(iter(wire._ways.values())).pool.pool.queue[-1]
+        idle = next(iter(wire._ways.values())).pool.idle[-1]
         assert until(lambda idle=idle: not idle.is_connected)
     assert len(server._connections) == 3
 
@@ -370,7 +377,7 @@ def test_connection_when_the_answer_is_whole_then_is_used_again_unless_something
     server = serve(always(data))
     for _ in range(2):
         with suppress(BadAnswer):
-            wire.send(prepared("GET", server.url, {}), 5)
+            send(wire, prepared("GET", server.url, {}), 5)
     assert len(server._connections) == connections
 
 
@@ -387,7 +394,7 @@ def test_connection_when_the_upstream_answers_before_it_has_read_all_then_the_an
             pass
 
     request = prepared("POST", serve(script).url, {}, bytes(4 * 1024 * 1024))
-    assert wire.send(request, 5).status == 413
+    assert send(wire, request, 5).status == 413
 
 
 def test_connection_when_the_wire_is_closed_then_idle_ones_are_and_the_next_call_opens_one(
@@ -395,10 +402,10 @@ def test_connection_when_the_wire_is_closed_then_idle_ones_are_and_the_next_call
 ) -> None:
     """A process that hands over leaves nothing open."""
     server = serve(always(answer()))
-    wire.send(prepared("GET", server.url, {}), 5)
+    send(wire, prepared("GET", server.url, {}), 5)
     wire.close()
     assert until(lambda: not server._threads[1].is_alive())
-    assert wire.send(prepared("GET", server.url, {}), 5).status == 200
+    assert send(wire, prepared("GET", server.url, {}), 5).status == 200
     assert len(server._connections) == 2
 
 
@@ -426,11 +433,11 @@ def test_proxy_when_the_target_is_http_then_it_gets_the_whole_address(
     target = serve(always(answer()))
     via = proxy({"tmdb.test": target.port}, f"me:{SECRET}")
     wire = Wire(1, f"http://me:{SECRET}@127.0.0.1:{via.port}")
-    assert wire.send(prepared("GET", "http://tmdb.test/3/x?y=z", {}), 5).body == b"{}"
+    assert send(wire, prepared("GET", "http://tmdb.test/3/x?y=z", {}), 5).body == b"{}"
     assert via.seen == ["GET http://tmdb.test/3/x?y=z HTTP/1.1"]
     assert b"\r\nHost: tmdb.test\r\n" in target.requests[0]
     wrong = Wire(1, f"http://me:{SECRET}-wrong@127.0.0.1:{via.port}")
-    assert wrong.send(prepared("GET", "http://tmdb.test/3/x", {}), 5).status == 407
+    assert send(wrong, prepared("GET", "http://tmdb.test/3/x", {}), 5).status == 407
     wire.close()
     wrong.close()
 
@@ -448,9 +455,9 @@ def test_proxy_when_the_target_is_https_then_it_sees_the_name_only(
     via = proxy({"tmdb.test": target.port, "other.test": target.port}, f"me:{SECRET}")
     wire = Wire(1, f"http://me:{SECRET}@127.0.0.1:{via.port}")
     for _ in range(2):
-        assert wire.send(prepared("GET", "https://tmdb.test/3/x", {}), 5).body == b"{}"
+        assert send(wire, prepared("GET", "https://tmdb.test/3/x", {}), 5).body == b"{}"
     with pytest.raises(ConnectionError):
-        wire.send(prepared("GET", "https://other.test/3/x", {}), 5)
+        send(wire, prepared("GET", "https://other.test/3/x", {}), 5)
     wire.close()
     assert [line.split(" ")[1] for line in via.seen] == ["tmdb.test:443", "other.test:443"]
     assert b"Proxy-Authorization" not in b"".join(target.requests)
@@ -463,8 +470,8 @@ def test_proxy_when_it_refuses_or_talks_nonsense_then_the_error_says_which(
     """A wrong password is no connection; what is no HTTP is a bad answer."""
     via = proxy({}, f"me:{SECRET}")
     with pytest.raises(OSError):
-        Wire(1, f"http://me:{SECRET}-wrong@127.0.0.1:{via.port}").send(
+        send(Wire(1, f"http://me:{SECRET}-wrong@127.0.0.1:{via.port}"), 
             prepared("GET", "https://tmdb.test/", {}), 5
         )
     with servers.talking(b"nonsense\r\n\r\n") as port, pytest.raises(BadAnswer):
-        Wire(1, f"http://127.0.0.1:{port}").send(prepared("GET", "https://tmdb.test/", {}), 5)
+        send(Wire(1, f"http://127.0.0.1:{port}"), prepared("GET", "https://tmdb.test/", {}), 5)
