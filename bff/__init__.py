@@ -270,12 +270,12 @@ def _redis(config: Config) -> redis.Redis | None:
 def _local_counts(config: Config) -> SharedCounts:
     """Return counts beside the cache; where nothing can be written there, this worker's own."""
     try:
-        return SharedCounts(config.cache.file.with_name("rate-limits.bin"))
+        return SharedCounts(config.cache.file.with_name("request-counts.bin"))
     except OSError as error:
         kind = type(error).__name__
         logs.event(logging.getLogger(__name__), logging.WARNING, "limits.per_worker", fault=kind)
     with tempfile.TemporaryDirectory() as folder:
-        return SharedCounts(Path(folder) / "rate-limits.bin")  # lives on without its name
+        return SharedCounts(Path(folder) / "request-counts.bin")  # lives on without its name
 
 
 def _shared_counts(config: Config) -> RedisStorage | None:

@@ -166,9 +166,7 @@ class TmdbClient:
         """Plan TMDB's configuration of images."""
         return self.read(reads.CONFIGURATION)
 
-    def _asking(
-        self, row: Read, target: str, known: Params, what: str
-    ) -> Steps[dict[str, Any]]:
+    def _asking(self, row: Read, target: str, known: Params, what: str) -> Steps[dict[str, Any]]:
         loaded = yield from self._loading(row, target, known, what)
         return loaded.value
 

@@ -2,7 +2,7 @@
 
 urllib3 connects, and does TLS and proxies. The exchange itself is one write and
 as few reads as the answer needs, since each of them lets other threads run.
-See docs/decisions/0011.
+See docs/decisions/0011 and 0013.
 """
 
 from __future__ import annotations

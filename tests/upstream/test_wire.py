@@ -470,8 +470,10 @@ def test_proxy_when_it_refuses_or_talks_nonsense_then_the_error_says_which(
     """A wrong password is no connection; what is no HTTP is a bad answer."""
     via = proxy({}, f"me:{SECRET}")
     with pytest.raises(OSError):
-        send(Wire(1, f"http://me:{SECRET}-wrong@127.0.0.1:{via.port}"), 
-            prepared("GET", "https://tmdb.test/", {}), 5
+        send(
+            Wire(1, f"http://me:{SECRET}-wrong@127.0.0.1:{via.port}"),
+            prepared("GET", "https://tmdb.test/", {}),
+            5,
         )
     with servers.talking(b"nonsense\r\n\r\n") as port, pytest.raises(BadAnswer):
         send(Wire(1, f"http://127.0.0.1:{port}"), prepared("GET", "https://tmdb.test/", {}), 5)
