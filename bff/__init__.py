@@ -91,7 +91,7 @@ class Bff:
     def _cache(self, config: Config, guard: Guard) -> Cache:
         settings = config.cache
         policy = CachePolicy(settings.grace_s, settings.stale_s, settings.entries)
-        return Cache(policy, self.store, guard.start, guard.policy.timeout_s)
+        return Cache(policy, self.store, guard.start, guard.here, guard.policy.timeout_s)
 
     def health(self) -> Checks:
         """Return what readiness tells of every part; asks no upstream."""

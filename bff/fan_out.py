@@ -52,12 +52,14 @@ class FanOut:
                 unknown.append(name)
         futures: dict[str, Future[Any]] = {}
         tasks: list[Task[Any]] = []
-        for name in unknown:
-            task = plan[name].here(last=name == unknown[-1] and not tasks)
-            if task is not None:
-                tasks.append(task)
-            futures[name] = task.future if task else plan[name].start()
-        together(tasks)
+        try:
+            for name in unknown:
+                task = plan[name].here(last=name == unknown[-1] and not tasks)
+                if task is not None:
+                    tasks.append(task)
+                futures[name] = task.future if task else plan[name].start()
+        finally:  # others may wait for them by now
+            together(tasks)
         for name, future in futures.items():
             if not future.done():
                 # Cheaper than concurrent.futures.wait, and ends at the same moment.

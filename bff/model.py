@@ -89,9 +89,8 @@ class Call(Protocol[T_co]):
     """A call that is planned and not yet made.
 
     `peek` answers from memory or not at all. `here` offers the work to the
-    caller's thread, as a task that one thread can do beside others; calls that ask for
-    the same share one future, and leave it to the pool. `start` has a thread of
-    the pool do it. `finish` makes the answer of the future: it raises
+    caller's thread, as a task that one thread can do beside others. `start` has a
+    thread of the pool do it, or joins whoever asks for the same already. `finish` makes the answer of the future: it raises
     `bff.errors.UpstreamError` or `bff.errors.NotFound`, and takes a future that
     is not done for a call that came too late. None of them blocks.
     """

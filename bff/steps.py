@@ -53,6 +53,11 @@ class Task(Generic[T]):
             self.future.set_exception(error)
         return None
 
+    def drop(self) -> None:
+        """End it where it is, so that who waits for it hears that it will not come."""
+        self._context.run(self._steps.close)
+        self.future.cancel()
+
 
 def alone(steps: Steps[T]) -> T:
     """Do steps to their end in this thread; return what they return, or raise."""
@@ -67,13 +72,18 @@ def alone(steps: Steps[T]) -> T:
 def together(tasks: Iterable[Task[Any]]) -> None:
     """Do tasks to their end in this thread, each as soon as it can go on."""
     waiting = [(task, wait) for task in tasks if (wait := task.go_on())]
-    while waiting:
-        over = _over([wait for _, wait in waiting])
-        waiting = [
-            (task, after)
-            for (task, wait), ready in zip(waiting, over, strict=True)
-            if (after := task.go_on() if ready else wait)
-        ]
+    try:
+        while waiting:
+            over = _over([wait for _, wait in waiting])
+            waiting = [
+                (task, after)
+                for (task, wait), ready in zip(waiting, over, strict=True)
+                if (after := task.go_on() if ready else wait)
+            ]
+    except BaseException:  # the process ends, as a server may tell it to at any point
+        for task, _ in waiting:
+            task.drop()
+        raise
 
 
 def _over(waits: list[Wait]) -> list[bool]:

@@ -22,6 +22,7 @@ from bff import context, logs, metrics
 from bff.context import Timing
 from bff.errors import BadResponse, NotFound, UpstreamError, UpstreamTimeout
 from bff.model import Failed, Ok, new_number
+from bff.steps import Steps, Task, Wait, alone
 from bff.upstream.store import Store, Stored
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Request(Generic[T]):
     upstream: str
     operation: str
     what: str
-    load: Callable[[], Loaded[T]]
+    load: Callable[[], Steps[Loaded[T]]]
     decode: Callable[[bytes], T]
 
 
@@ -89,7 +90,8 @@ class Cache:
     """Thread-safe; lives as long as the app.
 
     `begin` has a task done by a thread of the pool, in a slot of the
-    upstream's bulkhead; `call_s` is what one call may take.
+    upstream's bulkhead; `here` makes one for the caller's thread, if that
+    would do (`Guard.here`). `call_s` is what one call may take.
     """
 
     def __init__(
@@ -97,10 +99,12 @@ class Cache:
         policy: CachePolicy,
         store: Store,
         begin: Callable[..., Future[Any]],
+        here: Callable[..., Task[Any] | None],
         call_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._policy, self._store, self._begin = policy, store, begin
+        self._policy, self._store = policy, store
+        self._begin, self._here = begin, here
         self._call_s, self._clock = call_s, clock
         least_size = -(-policy.most_bytes // policy.entries)  # so that entries are bounded, too
         self._entries: LRUCache[str, _Entry] = LRUCache(
@@ -121,6 +125,28 @@ class Cache:
             return None
         self._count(request, "hit")
         return self._answer(request, entry)
+
+    def here(self, request: Request[T], *, last: bool) -> Task[Any] | None:
+        """Return a flight of the key as a task for this thread; None: leave it to `start`.
+
+        Others may join it, so it has the time of a call: a request with less left than
+        that cannot give it.
+        """
+        entry = self._lookup(request.key)
+        if context.current().deadline.left_s() < self._call_s or (
+            entry is not None and self._servable(request, entry)
+        ):
+            return None
+        flight: Future[_Entry] = Future()
+        task = self._here(lambda: self._lead(request, flight, entry, False), last=last)
+        if task is None:
+            return None
+        with self._flights_lock:
+            if request.key in self._flights or self._landed(request, entry) is not None:
+                return None
+            self._flights[request.key] = flight
+        task.future.add_done_callback(lambda done: self._land(request, flight, done))
+        return task
 
     def start(self, request: Request[T]) -> Future[Any]:
         """Join the flight of the key, or begin one; never blocks."""
@@ -207,15 +233,15 @@ class Cache:
                     self._count(request, "joined")
                 return flight
             flight = Future()
-            landed = self._lookup(request.key)
-            if landed is not None and landed is not known and self._late_s(landed) < 0:
+            landed = self._landed(request, known)
+            if landed is not None:
                 if not background:
                     self._count(request, "joined")
-                flight.set_result(landed)  # since we looked
+                flight.set_result(landed)
                 return flight
             self._flights[request.key] = flight
         try:
-            task = self._begin(self._lead, request, flight, known, background)
+            task = self._begin(lambda: alone(self._lead(request, flight, known, background)))
         except BaseException as error:
             self._leave(request, flight)
             flight.set_exception(error)
@@ -223,6 +249,12 @@ class Cache:
         # Also where the task had no slot or was cancelled, so that no flight is left behind.
         task.add_done_callback(lambda done: self._land(request, flight, done))
         return flight
+
+    def _landed(self, request: Request[Any], known: _Entry | None) -> _Entry | None:
+        """Return an answer that has come since we looked, and found `known`."""
+        entry = self._lookup(request.key)
+        fresh = entry is not None and entry is not known and self._late_s(entry) < 0
+        return entry if fresh else None
 
     def _land(self, request: Request[Any], flight: Future[_Entry], task: Future[_Entry]) -> None:
         self._leave(request, flight)
@@ -245,7 +277,7 @@ class Cache:
         flight: Future[_Entry],
         known: _Entry | None,
         background: bool,
-    ) -> _Entry:
+    ) -> Steps[_Entry]:
         """Bring the answer for everybody who waits for it, now and until it is there.
 
         Its time is that of a call, not what is left to the request that asked
@@ -255,7 +287,7 @@ class Cache:
         try:
             if background:
                 self._count(request, "refresh")
-            return self._obtain(request, known)
+            return (yield from self._obtain(request, known))
         except BaseException as error:
             self._note_failure(request, error, background)
             raise
@@ -272,7 +304,7 @@ class Cache:
         elif background:
             logs.failure(log, "cache.refresh_failed", error, key=request.key)
 
-    def _obtain(self, request: Request[Any], known: _Entry | None) -> _Entry:
+    def _obtain(self, request: Request[Any], known: _Entry | None) -> Steps[_Entry]:
         """Return an entry from the store, from another worker's call, or by a call of our own."""
         while True:
             shared = self._from_store(request, known)
@@ -281,12 +313,12 @@ class Cache:
                 return shared
             lease_s = self._call_s + 0.1
             if self._store.lease(request.key, lease_s):
-                return self._ask(request, known)
+                return (yield from self._ask(request, known))
             # One held for longer than it can be is from before the clock was set back.
             while 0 < self._store.held_s(request.key) <= lease_s + 1:
                 if context.current().deadline.left_s() <= 0:
                     raise UpstreamTimeout(request.upstream, "waited for another worker")
-                time.sleep(POLL_S)
+                yield Wait(time.monotonic() + POLL_S)
 
     def _from_store(self, request: Request[Any], known: _Entry | None) -> _Entry | None:
         """Return what the store has, if it is newer than what we know and can be served."""
@@ -304,7 +336,7 @@ class Cache:
         in_grace = not entry.missing and late_s < self._policy.grace_s
         return entry if fresh or (in_grace and not context.current().background) else None
 
-    def _ask(self, request: Request[Any], known: _Entry | None) -> _Entry:
+    def _ask(self, request: Request[Any], known: _Entry | None) -> Steps[_Entry]:
         try:
             # Another worker may have brought it between our look and our lease.
             shared = self._from_store(request, known)
@@ -313,7 +345,7 @@ class Cache:
                 return shared
             self._count(request, "miss")
             try:
-                loaded = request.load()
+                loaded = yield from request.load()
                 ttl_s = loaded.ttl_s * random.uniform(1 - JITTER, 1)
                 stored = Stored(loaded.body, self._clock(), ttl_s)
                 entry = _entry(stored, loaded.value)

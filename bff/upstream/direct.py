@@ -35,7 +35,7 @@ class DirectCall:
 
     def here(self, *, last: bool) -> Task[Any] | None:
         """Return the call as a task for this thread."""
-        return self.guard.here(self.send) if last or self.guard.can_share() else None
+        return self.guard.here(self.send, last=last)
 
     def finish(self, future: Future[Any]) -> Ok[Any]:
         """Return the answer, or raise."""

@@ -7,19 +7,18 @@ TMDB says to wait, everybody waits.
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import uuid4
 
 import redis
 
 from bff import context
 from bff.errors import RateLimited
+from bff.steps import Steps, Wait
 from bff.upstream.store import HOLD, Bypass, Store, briefly
 
 # Calls that leave within a second may arrive within less, so the window is a little longer.
@@ -203,21 +202,9 @@ class Governor:
         self._waiting = 0
         self._lock = threading.Lock()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold a turn for the block; raise `RateLimited` where it would come too late."""
-        ticket = uuid4().hex
-        self._wait(ticket)
-        try:
-            yield
-        finally:
-            self._turns.done(ticket)
-
-    def pause(self, for_s: float) -> None:
-        """Obey a Retry-After, all workers together."""
-        self._turns.pause(for_s)
-
-    def _wait(self, ticket: str) -> None:
+    def turn(self) -> Steps[str]:
+        """Wait for a turn and return its ticket; raise `RateLimited` where it comes too late."""
+        ticket = f"{random.getrandbits(128):032x}"
         now = context.current()
         until = time.monotonic() + min(MOST_WAIT_S, max(0.0, now.deadline.left_s()))
         counted = not now.background
@@ -226,12 +213,21 @@ class Governor:
             while True:
                 wait_s = self._take(ticket, now.background)
                 if wait_s == 0:
-                    return
-                if time.monotonic() + wait_s > until:
+                    return ticket
+                moment = time.monotonic() + wait_s
+                if moment > until:
                     raise RateLimited(self._upstream, "no turn in time", wait_s)
-                time.sleep(wait_s)
+                yield Wait(moment)
         finally:
             self._count(counted, -1)
+
+    def done(self, ticket: str) -> None:
+        """Give a turn back."""
+        self._turns.done(ticket)
+
+    def pause(self, for_s: float) -> None:
+        """Obey a Retry-After, all workers together."""
+        self._turns.pause(for_s)
 
     def _take(self, ticket: str, background: bool) -> float:
         if background and self._waiting:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -195,13 +194,13 @@ class Guard:
         if future.cancelled():
             self.bulkhead.give()
 
-    def can_share(self) -> bool:
-        """Whether a call is likely to block nowhere but where its steps say that they wait."""
-        return self._governor is None and self._wire.idle()
+    def here(self, steps: Callable[[], Steps[T]], *, last: bool) -> Task[T] | None:
+        """Return a task that does `steps` as `start` would, in the thread that drives it.
 
-    def here(self, steps: Callable[[], Steps[T]]) -> Task[T]:
-        """Return a task that does `steps` as `start` would, in a thread that drives it."""
-        return Task(self._in_slot(steps))
+        None where it would hold up the tasks beside it, because it has to connect;
+        as the `last` one it may.
+        """
+        return Task(self._in_slot(steps)) if last or self._wire.idle() else None
 
     def _in_slot(self, steps: Callable[[], Steps[T]]) -> Steps[T]:
         try:
@@ -256,11 +255,16 @@ class Guard:
         try:
             breaker = self._breaker(operation)
             breaker.check()
-            with self._turn(), breaker.calling(), self._tracer.calling(name, operation) as headers:
-                request.headers.update(headers)
-                goes_out()
-                reply = yield from self._exchange(request)
-                value = read(reply) if reply.status < 400 else None
+            ticket = None if self._governor is None else (yield from self._governor.turn())
+            try:
+                with breaker.calling(), self._tracer.calling(name, operation) as headers:
+                    request.headers.update(headers)
+                    goes_out()
+                    reply = yield from self._exchange(request)
+                    value = read(reply) if reply.status < 400 else None
+            finally:
+                if self._governor is not None and ticket is not None:
+                    self._governor.done(ticket)
             self.last_success = datetime.now(UTC)
             if reply.status >= 400:
                 # An answer that concerns the request, not the upstream's health: it is
@@ -283,9 +287,6 @@ class Guard:
         if reply.status in (401, 403):
             raise UpstreamFailed(self.policy.name, "credential refused")
         return read(reply)
-
-    def _turn(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._governor is None else self._governor.turn()
 
     def _breaker(self, operation: str) -> Breaker | NoBreaker:
         if self.policy.breaker is None:

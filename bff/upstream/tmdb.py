@@ -17,7 +17,7 @@ from bff.errors import BadResponse, NotFound
 from bff.model import Call, Ok
 from bff.reads import Read
 from bff.shapes import Malformed, Record
-from bff.steps import Steps, alone
+from bff.steps import Steps, Task
 from bff.upstream.cache import Cache, Loaded, Request
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
@@ -79,8 +79,9 @@ class CachedCall:
         """Join whoever asks for the same already, or have a thread of the pool ask."""
         return self.cache.start(self.request)
 
-    def here(self, *, last: bool) -> None:
-        """Leave it to the pool: others wait for the answer as well, and have more time."""
+    def here(self, *, last: bool) -> Task[Any] | None:
+        """Return the call as a task for this thread, if nobody asks for the same."""
+        return self.cache.here(self.request, last=last)
 
     def finish(self, future: Future[Any]) -> Ok[dict[str, Any]]:
         """Return the answer, or an old one in place of a failure; or raise."""
@@ -131,7 +132,7 @@ class TmdbClient:
             upstream=NAME,
             operation=row.name,
             what=what,
-            load=lambda: alone(self._loading(row, target, known, what)),
+            load=lambda: self._loading(row, target, known, what),
             decode=lambda body: decode(row.shape, NAME, body),
         )
         if self.cache is None:

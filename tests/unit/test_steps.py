@@ -11,6 +11,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from bff import steps
 from bff.steps import WRITE, Steps, Task, Wait, alone, together
 
 PATIENCE_S = 10
@@ -89,6 +90,31 @@ def test_together_when_one_fails_then_the_others_end_as_they_would(pairs: list[P
     together([*tasks, good])
     assert [task.future.exception(0) for task in tasks] == errors
     assert good.future.result(0) == b"x"
+
+
+def test_together_when_the_thread_is_told_to_end_then_no_task_is_left_waiting(
+    pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their steps are closed, and who waits for them hears that they will not come."""
+    closed: list[str] = []
+
+    def waits() -> Steps[None]:
+        try:
+            yield Wait(soon(), pairs[0][0])
+        finally:
+            closed.append(_word.get())
+
+    def ends(_: object) -> list[bool]:
+        raise SystemExit
+
+    _word.set("ending")
+    tasks = [Task(waits()), Task(waits())]
+    _word.set("outside")
+    monkeypatch.setattr(steps, "_over", ends)
+    with pytest.raises(SystemExit):
+        together(tasks)
+    assert closed == ["ending", "ending"]
+    assert all(task.future.cancelled() for task in tasks)
 
 
 def test_together_then_each_task_has_a_context_of_its_own() -> None:

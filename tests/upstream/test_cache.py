@@ -27,6 +27,8 @@ from bff.errors import (
 )
 from bff.fan_out import FanOut
 from bff.model import Failed, Ok
+from bff.steps import Steps, Task
+from bff.steps import together as did
 from bff.upstream import cache as cache_module
 from bff.upstream.cache import Cache, CachePolicy, Loaded, Request
 from bff.upstream.guard import Guard, Policy
@@ -52,13 +54,14 @@ class Source:
             f"key {next(numbers)}", "tmdb", "popular", "answer", self._load, self._decode
         )
 
-    def _load(self) -> Loaded[str]:
+    def _load(self) -> Steps[Loaded[str]]:
         self.loads += 1
         self.seen.append((threading.current_thread().name, context.current().background))
         self.ready()
         if isinstance(self.gives, Exception):
             raise self.gives
         return Loaded(self.gives, self._decode(self.gives), TTL)
+        yield  # what makes steps of it
 
     def _decode(self, body: bytes) -> str:
         if body == b"garbage":
@@ -85,11 +88,19 @@ def _exact_ttl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module.random, "uniform", lambda low, high: high)
 
 
+def never(_steps: Callable[[], Any], *, last: bool) -> None:
+    """Offer no task for the caller's thread."""
+
+
 def make(
-    clock: Clock, store: Store | None = None, begin: Callable[..., Any] = inline, **more: Any
+    clock: Clock,
+    store: Store | None = None,
+    begin: Callable[..., Any] = inline,
+    here: Callable[..., Any] = never,
+    **more: Any,
 ) -> Cache:
     """Return a cache; its calls are made at once unless `begin` says otherwise."""
-    return Cache(CachePolicy(GRACE, STALE, **more), store or NoStore(), begin, 5, clock)
+    return Cache(CachePolicy(GRACE, STALE, **more), store or NoStore(), begin, here, 5, clock)
 
 
 def ask(cache: Cache, source: Source) -> Ok[Any] | Exception:
@@ -537,6 +548,75 @@ def test_cache_when_the_upstream_is_full_and_an_answer_is_old_then_serves_it_lab
     outcome = ask(cache, source)
     assert isinstance(outcome, Ok)
     assert outcome.stale_because == Failed("tmdb", Saturated.reason, 1)
+
+
+# -- flights of the caller's own thread
+
+
+def own(steps: Callable[[], Steps[Any]], *, last: bool) -> Task[Any]:
+    """Offer the task."""
+    return Task(steps())
+
+
+def test_here_when_nobody_asks_for_the_same_then_this_thread_does_and_others_join(
+    clock: Clock, source: Source
+) -> None:
+    """The flight is there before its first step, and lands with what the task brings."""
+    cache = make(clock, begin=_never_begun, here=own)
+    task = cache.here(source.request, last=False)
+    assert task is not None
+    joined = cache.start(source.request)
+    assert cache.here(source.request, last=False) is None
+    assert source.loads == 0
+    did([task])
+    assert source.seen == [(threading.current_thread().name, False)]
+    assert cache.finish(source.request, task.future).value == "new"
+    assert cache.finish(source.request, joined).value == "new"
+    assert cache._flights == {}
+    assert cache.here(source.request, last=False) is None  # it is in memory by now
+
+
+def test_here_when_the_request_has_less_time_than_a_call_then_it_is_left_to_the_pool(
+    clock: Clock, source: Source
+) -> None:
+    """Who joins may have more time than the request that asked first."""
+    cache = make(clock, here=own)
+    context.enter(RequestContext("late", Deadline.after(4.9)))
+    assert cache.here(source.request, last=True) is None
+    assert cache._flights == {}
+
+
+@pytest.mark.parametrize("error", [UpstreamTimeout("tmdb"), KeyError("a bug")])
+def test_here_when_the_call_fails_then_who_joined_hears_the_same(
+    clock: Clock, source: Source, error: Exception
+) -> None:
+    """And the next one asks anew."""
+    source.gives = error
+    cache = make(clock, begin=_never_begun, here=own)
+    task = cache.here(source.request, last=False)
+    assert task is not None
+    joined = cache.start(source.request)
+    did([task])
+    assert joined.exception(0) is error
+    assert cache._flights == {}
+
+
+def test_here_when_the_task_is_dropped_then_who_joined_hears_that_it_will_not_come(
+    clock: Clock, source: Source
+) -> None:
+    """A thread that is told to end leaves no flight behind that nobody makes."""
+    cache = make(clock, begin=_never_begun, here=own)
+    task = cache.here(source.request, last=False)
+    assert task is not None
+    joined = cache.start(source.request)
+    task.drop()
+    with pytest.raises(UpstreamTimeout):
+        cache.finish(source.request, joined)
+    assert cache._flights == {}
+
+
+def _never_begun(*_: object) -> Future[Any]:
+    raise AssertionError("a thread of the pool was asked for")
 
 
 def test_cache_when_the_pool_is_closed_then_no_flight_is_left(clock: Clock, source: Source) -> None:

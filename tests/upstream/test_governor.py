@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,23 @@ def enter(left_s: float = 30, *, background: bool = False) -> None:
     """Begin a request."""
     made = RequestContext("x", Deadline.after(left_s)).apart(left_s, background=background)
     context.enter(made)
+
+
+@contextmanager
+def turn(governor: Governor) -> Iterator[None]:
+    """Hold a turn for the block; wait for it by `time.sleep`, which `moved` stands in for."""
+    steps, ticket = governor.turn(), None
+    while ticket is None:
+        try:
+            wait = next(steps)
+        except StopIteration as end:
+            ticket = end.value
+        else:
+            time.sleep(max(0.0, wait.until - time.monotonic()))
+    try:
+        yield
+    finally:
+        governor.done(ticket)
 
 
 def worst(moments: list[float], window_s: float = 1.0) -> int:
@@ -82,7 +100,7 @@ def hammer(governors: list[Governor], for_s: float, threads: int = 16) -> int:
         calls = 0
         while time.monotonic() < end:
             try:
-                with governors[number % len(governors)].turn():
+                with turn(governors[number % len(governors)]):
                     calls += 1
             except RateLimited:
                 time.sleep(0.005)
@@ -136,7 +154,7 @@ def test_turns_when_connections_are_used_up_then_nobody_gets_one_until_one_is_ba
         enter()
         for _ in range(200):
             try:
-                with governor.turn():
+                with turn(governor):
                     with lock:
                         at_once += 1
                         most = max(most, at_once)
@@ -158,7 +176,7 @@ def test_governor_when_a_call_raises_then_its_connection_is_back() -> None:
     turns = local(connections=1)
     governor = Governor("tmdb", turns)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), governor.turn():
+        with pytest.raises(ZeroDivisionError), turn(governor):
             raise ZeroDivisionError
     assert turns._open == 0
 
@@ -188,14 +206,14 @@ def test_governor_when_a_caller_waits_then_a_refresh_does_not_go_before(moved: C
     governor = Governor("tmdb", local())
     governor._waiting = 1
     enter(background=True)
-    with pytest.raises(RateLimited), governor.turn():
+    with pytest.raises(RateLimited), turn(governor):
         pass
     governor._waiting = 0
-    with governor.turn():
+    with turn(governor):
         pass
     enter()
     governor._waiting = 1
-    with governor.turn():
+    with turn(governor):
         pass
     assert governor._waiting == 1
 
@@ -207,7 +225,7 @@ def test_governor_when_callers_come_and_fail_then_nobody_is_left_waiting(moved: 
     turns.pause(100)
     for _ in range(10):
         enter()
-        with pytest.raises(RateLimited), governor.turn():
+        with pytest.raises(RateLimited), turn(governor):
             pass
     assert governor._waiting == 0
 
@@ -222,10 +240,10 @@ def test_governor_when_the_turn_comes_too_late_then_says_so_at_once(moved: Clock
         enter(left_s)
         moved.move(10)
         context.enter(RequestContext("x", Deadline(moved.now + left_s)))
-        with governor.turn():
+        with turn(governor):
             pass
         before = moved.now
-        with pytest.raises(RateLimited) as caught, governor.turn():
+        with pytest.raises(RateLimited) as caught, turn(governor):
             pass
         assert caught.value.retry_after_s == pytest.approx(governor_module.WINDOW_S)
         assert moved.now == before
@@ -236,11 +254,11 @@ def test_governor_when_the_turn_comes_in_time_then_waits_for_it(moved: Clock) ->
     turns = local(1)
     governor = Governor("tmdb", turns)
     context.enter(RequestContext("x", Deadline(moved.now + 30)))
-    with governor.turn():
+    with turn(governor):
         pass
     moved.move(0.7)
     before = moved.now
-    with governor.turn():
+    with turn(governor):
         pass
     assert moved.now - before == pytest.approx(governor_module.WINDOW_S - 0.7, abs=0.01)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ from bff.errors import (
     UpstreamTimeout,
 )
 from bff.fan_out import FanOut
-from bff.steps import Steps, Wait
+from bff.steps import Steps, Task, Wait
 from bff.steps import together as did
 from bff.upstream import guard as guard_module
 from bff.upstream.answers import MOST_BYTES, BadAnswer
@@ -45,6 +45,7 @@ from tests.upstream.tools import Clock, inline, prepared, together, until
 
 MakeGuard = Callable[..., Guard]
 Serve = Callable[..., RawServer]
+T = TypeVar("T")
 BREAKER = BreakerPolicy(failures=5, open_s=60, slow_s=1.9)
 
 
@@ -159,6 +160,12 @@ def test_guard_when_a_task_runs_then_it_has_the_upstreams_time_and_not_more_than
     assert guard.start(lambda: context.current().deadline.left_s()).result(5) <= 0.5
 
 
+def _here(guard: Guard, steps: Callable[[], Steps[T]]) -> Task[T]:
+    task = guard.here(steps, last=True)
+    assert task is not None
+    return task
+
+
 def test_guard_when_steps_are_done_here_then_in_a_slot_and_a_context_of_their_own(
     make_guard: MakeGuard,
 ) -> None:
@@ -171,7 +178,7 @@ def test_guard_when_steps_are_done_here_then_in_a_slot_and_a_context_of_their_ow
         left_s = context.current().deadline.left_s()
         return threading.get_ident(), guard.bulkhead.in_flight, left_s
 
-    task = guard.here(steps)
+    task = _here(guard, steps)
     assert guard.bulkhead.in_flight == 0
     did([task])
     thread, in_flight, left_s = task.future.result(0)
@@ -192,7 +199,7 @@ def test_guard_when_steps_that_are_done_here_fail_then_their_future_has(
         raise raised
 
     for error in (ValueError("a bug"), RuntimeError("another"), SystemExit()):
-        task = guard.here(partial(fail, error))
+        task = _here(guard, partial(fail, error))
         did([task])
         assert task.future.exception(0) is error
         assert guard.bulkhead.in_flight == 0
@@ -206,7 +213,7 @@ def test_guard_when_all_slots_are_taken_then_steps_are_refused(make_guard: MakeG
         yield Wait(0)
         return guard.bulkhead.in_flight
 
-    tasks = [guard.here(steps), guard.here(steps)]
+    tasks = [_here(guard, steps), _here(guard, steps)]
     did(tasks)
     assert tasks[0].future.result(0) == 1
     assert isinstance(tasks[1].future.exception(0), Saturated)
