@@ -90,9 +90,10 @@ class Call(Protocol[T_co]):
 
     `peek` answers from memory or not at all. `here` offers the work to the
     caller's thread, as a task that one thread can do beside others. `start` has a
-    thread of the pool do it, or joins whoever asks for the same already. `finish` makes the answer of the future: it raises
-    `bff.errors.UpstreamError` or `bff.errors.NotFound`, and takes a future that
-    is not done for a call that came too late. None of them blocks.
+    thread of the pool do it, or joins whoever asks for the same already. `finish`
+    makes the answer of the future: it raises `bff.errors.UpstreamError` or
+    `bff.errors.NotFound`, and takes a future that is not done for a call that came
+    too late. None of them blocks.
     """
 
     @property
