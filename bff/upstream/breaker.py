@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from bff import metrics
 from bff.errors import CircuitOpen, UpstreamTimeout
 from bff.logs import event
 from bff.upstream.board import Board, NoBoard
+from bff.upstream.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Breaker:
         self._turns = 0  # how often the circuit has turned
         self._telling = 0  # how many threads are about to tell the board
         self._probe = threading.Lock()
-        self._window: deque[tuple[float, bool]] = deque(maxlen=10_000)
+        self._calls, self._failures = Recent(policy.window_s), Recent(policy.window_s)
         metrics.breaker_is(self.name, pybreaker.STATE_CLOSED)
         # Held for a few steps, never through a call. pybreaker reports changes inside of it.
         self._lock = threading.RLock()
@@ -237,19 +237,18 @@ class Breaker:
     def _rate(self, failed: bool) -> bool:
         """Note a result; whether too many of the last calls have failed."""
         now = self._clock()
-        self._window.append((now, failed))
-        while self._window[0][0] < now - self._policy.window_s:
-            self._window.popleft()
-        calls = len(self._window)
-        if not failed or calls < self._policy.least_calls:
+        calls = self._calls.add(now)
+        if not failed:
             return False
-        return sum(bad for _, bad in self._window) >= calls * self._policy.rate
+        failures = self._failures.add(now)
+        return calls >= self._policy.least_calls and failures >= calls * self._policy.rate
 
     def _turned(self, state: str) -> None:
         """Note that the circuit is in another state; what came before counts no more."""
         with self._lock:
             self._turns += 1
-            self._window.clear()
+            self._calls.clear()
+            self._failures.clear()
             if state == pybreaker.STATE_OPEN:
                 self._opened = self._clock()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
+
+from bff.upstream.recent import Recent
 
 
 class RetryBudget:
@@ -21,29 +22,21 @@ class RetryBudget:
         window_s: float = 60,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._share, self._least, self._window_s, self._clock = share, least, window_s, clock
-        self._calls: deque[float] = deque()
-        self._retries: deque[float] = deque()
+        self._share, self._least, self._clock = share, least, clock
+        self._calls, self._retries = Recent(window_s), Recent(window_s)
         self._lock = threading.Lock()
 
     def call(self) -> None:
         """Note a first attempt, which earns budget."""
         with self._lock:
-            self._forget()
-            self._calls.append(self._clock())
+            self._calls.add(self._clock())
 
     def retry(self) -> bool:
         """Take one retry from the budget; False where it is used up."""
         with self._lock:
-            self._forget()
-            allowed = max(self._least, int(len(self._calls) * self._share))
-            if len(self._retries) >= allowed:
+            now = self._clock()
+            allowed = max(self._least, int(self._calls.count(now) * self._share))
+            if self._retries.count(now) >= allowed:
                 return False
-            self._retries.append(self._clock())
+            self._retries.add(now)
             return True
-
-    def _forget(self) -> None:
-        oldest = self._clock() - self._window_s
-        for moments in (self._calls, self._retries):
-            while moments and moments[0] < oldest:
-                moments.popleft()

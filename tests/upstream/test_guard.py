@@ -325,7 +325,7 @@ def test_guard_when_calls_are_refused_here_then_they_earn_no_retries(
     for _ in range(100):
         with pytest.raises((UpstreamFailed, CircuitOpen)):
             guard.send("popular", prepared(server.url), body)
-    assert len(server.requests) == len(guard._budget._calls) == 5
+    assert len(server.requests) == guard._budget._calls.count(time.monotonic()) == 5
 
 
 # -- the circuit

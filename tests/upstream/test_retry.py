@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bff.upstream.recent import PARTS, Recent
 from bff.upstream.retry import RetryBudget
 from tests.upstream.tools import Clock, together
 
@@ -76,4 +77,21 @@ def test_budget_when_a_minute_has_passed_then_it_remembers_nothing() -> None:
         budget.call()
     clock.move(61)
     budget.call()
-    assert len(budget._calls) == 1
+    assert budget._calls.count(clock()) == 1
+
+
+@given(st.lists(st.floats(0, 40), max_size=200))
+def test_recent_when_events_come_at_any_time_then_those_of_the_window_are_counted(
+    pauses: list[float],
+) -> None:
+    """None of the last 30 s is missing, none is counted for more than one part longer."""
+    recent, moments, now = Recent(30), [], 1_000.0
+    for pause in pauses:
+        now += pause
+        moments.append(now)
+        counted = recent.add(now)
+        assert sum(at > now - 30 for at in moments) <= counted
+        assert counted <= sum(at > now - 31 for at in moments)
+    assert len(recent._counts) <= PARTS + 1
+    recent.clear()
+    assert recent.count(now) == 0
