@@ -161,8 +161,9 @@ class UserClient:
             value = decode(kind.shape, NAME, reply.body)
             revision = _revision(reply)
             if revision is not None:
-                held = Held(value, revision)
-                self.libraries.keep(user, kind.name, held, len(reply.body), ticket)
+                text = memoryview(orjson.dumps(value)).tobytes()  # its own room, see encode.py
+                held = Held(text, revision)
+                self.libraries.keep(user, kind.name, held, ticket)
             return value
 
         request = self._request("GET", f"/{kind.name}", user, None, {})
