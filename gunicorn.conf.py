@@ -1,6 +1,7 @@
 """How gunicorn serves the BFF: every number comes from the settings (`config.py`)."""
 
 import contextlib
+import ctypes
 import math
 import os
 import re
@@ -65,6 +66,7 @@ control_socket_disable = True
 
 
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+M_ARENA_MAX = -8  # of malloc.h
 
 
 def when_ready(server: Any) -> None:
@@ -91,6 +93,16 @@ def empty(directory: Path) -> None:
 def on_reload(server: Any) -> None:
     """Have the workers that are there serve until the new ones can."""
     handover.begin(server.cfg.workers)
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """Have all threads of a worker share two heaps; glibc gives each thread one of its own.
+
+    What one thread has freed is then there for the others, which saves 8 MB of a worker.
+    Python runs one thread at a time, so none waits for a heap. Other C libraries have no arenas.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

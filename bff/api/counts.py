@@ -41,7 +41,7 @@ class SharedCounts(Storage):
 
     STORAGE_SCHEME = ["bff+shared"]  # noqa: RUF012 - the library's own attribute
 
-    def __init__(self, path: Path, slots: int = 32_768) -> None:
+    def __init__(self, path: Path, slots: int = 16_384) -> None:
         super().__init__()
         self._slots = slots
         self._size = (slots + PROBES) * _SLOT

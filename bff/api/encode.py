@@ -51,7 +51,7 @@ class Encoder:
     Thread-safe; lives as long as the app; holds at most `most_bytes`.
     """
 
-    def __init__(self, most_bytes: int = 4 * 1024 * 1024) -> None:
+    def __init__(self, most_bytes: int = 2 * 1024 * 1024) -> None:
         self._known: LRUCache[tuple[object, ...], Encoded] = LRUCache(
             most_bytes, getsizeof=lambda known: len(known.body) + 500
         )

@@ -24,7 +24,7 @@ from bff.upstream.guard import Guard, Reply
 from bff.upstream.session import prepared
 
 NAME = "tmdb"
-KNOWN_PLANS = 1024
+KNOWN_PLANS = 256
 Params = Mapping[str, str]
 
 
