@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.inputs import SECRET, seed
 from bench.measure import Memory, children, cpu_s, memory, tree
+from bench.replay import Replay
 from scripts.processes import Server, until
 from tests.e2e.stack import Stack, clean_environment, free_ports
 
@@ -27,6 +28,7 @@ SHIPPED: dict[str, Any] = {
 }
 # TMDB's ceiling of 40 calls a second is not what the cold rows are about.
 UNHURRIED = {"TMDB_CALLS_PER_SECOND": "10000", "TMDB_CONNECTIONS": "1000"}
+UNHURRIED_SERVERS = ("cold", "direct", "recorder")
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,30 @@ class Served:
 
 
 class House:
-    """The stubs, and servers by name, each started when it is first asked for."""
+    """The stubs, and servers by name, each started when it is first asked for.
 
-    def __init__(self, directory: Path, stack: Stack) -> None:
+    With `replay`, all but the servers named `direct` ask that in place of the stubs.
+    """
+
+    def __init__(self, directory: Path, stack: Stack, replay: Replay | None = None) -> None:
         self.directory, self.stack = directory, stack
+        self._replay = replay
         self._served: dict[str, Served] = {}
 
     def server(self, name: str) -> Served:
-        """Return a server; `name` is `bare`, `bff` or `cold`, `/` and its server, or a peer."""
+        """Return a server: a peer by its name, or one of these, `/`, and what serves it.
+
+        `bare`; `bff`, the BFF; `cold`, `direct` and `recorder`, the BFF without TMDB's ceiling.
+        """
         if name not in self._served:
             self._served[name] = self._start(name)
         return self._served[name]
+
+    def upstream_calls(self) -> int:
+        """Return how many calls all servers have made, without the streams of changes."""
+        made = [*self.stack.calls("users").items(), *self.stack.calls("tmdb").items()]
+        asked = sum(count for call, count in made if not call.endswith("/events"))
+        return asked + (self._replay.replayed() if self._replay else 0)
 
     def end(self) -> None:
         """End what was started here."""
@@ -75,7 +90,8 @@ class House:
         environment = clean_environment(**self.stack.settings) | {
             "PORT": str(port),
             "CACHE_FILE": str(folder / "tmdb-cache.sqlite"),  # limits stand beside it
-            **(UNHURRIED if what == "cold" else {}),
+            **(self._replay.settings if self._replay and what != "direct" else {}),
+            **(UNHURRIED if what in UNHURRIED_SERVERS else {}),
         }
         target = "bench.bare:app" if what == "bare" else "wsgi:app"
         options = ["--bind", f"127.0.0.1:{port}"]
@@ -98,19 +114,20 @@ class House:
 
 
 @contextlib.contextmanager
-def house(directory: Path, users: int, **settings: Any) -> Iterator[House]:
-    """Run the stubs, with libraries for so many users."""
+def house(directory: Path, users: int, *, replay: bool = False, **settings: Any) -> Iterator[House]:
+    """Run the stubs, with libraries for so many users, and what replays their answers."""
     stack = Stack(directory, **SHIPPED | settings)
-    stack.start("users", "tmdb")
-    try:
+    with contextlib.ExitStack() as ending:
+        ending.callback(stack.end)
+        stack.start("users", "tmdb")
         seed(directory / "users.sqlite", users)
-        built = House(directory, stack)
-        try:
-            yield built
-        finally:
-            built.end()
-    finally:
-        stack.end()
+        replayed = Replay(directory / "replay", stack) if replay else None
+        if replayed:
+            ending.callback(replayed.end)
+            replayed.start()
+        built = House(directory, stack, replayed)
+        ending.callback(built.end)
+        yield built
 
 
 def _workers() -> int:

@@ -36,13 +36,14 @@ class Client:
         self._address = urlsplit(base).netloc
         self._connection: http.client.HTTPConnection | None = None
 
-    def get(self, path: str) -> Answer:
-        """Ask once."""
+    def get(self, path: str, token: str = "") -> Answer:
+        """Ask once, for the user of a token where there is one."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         started = time.monotonic()
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
-            self._connection.request("GET", path)
+            self._connection.request("GET", path, headers=headers)
             response = self._connection.getresponse()
             body, status = response.read(), response.status
         except (OSError, http.client.HTTPException):

@@ -18,18 +18,23 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 import requests
 
 from bench.house import House, Served, house
 from bench.inputs import FEED, Inputs
+from bench.load import Client
 from bench.measure import Load, Memory, load, need_wrk
+from bench.replay import need_nginx
 from scripts.processes import ROOT
 
 # More than a server can do in a second, so that nothing is asked for twice.
-MOST_NEW, MOST_SEARCHES = 1200, 3000
+MOST_NEW, MOST_SEARCHES = 2000, 1500
+RECORDERS = 8
 COUNTED = 20  # requests whose upstream calls are counted
 ENRICHED, COMPLETE = "/api/dashboard/movie/550/enriched", "/api/dashboard/complete"
 
@@ -39,12 +44,13 @@ class Row:
     """One line: a server, and what it is asked for in a round of so many seconds."""
 
     name: str
-    server: str  # as in House.server; bff and cold get the server's name behind a slash
+    server: str  # as in House.server; the BFF's get the server's name behind a slash
     requests: Callable[[Inputs, int], Sequence[str]]
     connections: int = 16
     warm: bool = True
     revalidate: bool = False
     half_of: str = ""  # at half of the rate that this row reached
+    recorded: bool = False  # the upstreams' answers are recorded first, and replayed
     slow_upstreams: bool = False
 
 
@@ -69,12 +75,14 @@ BFF = (
     Row("conditional feed, 304", "bff", _same(FEED), revalidate=True),
     Row("warm enriched movie", "bff", _same(ENRICHED)),
     Row("warm complete", "bff", _same(COMPLETE)),
-    Row("feed of a new user, films warm", "bff", _new_users, warm=False),
-    Row("cold feed", "cold", _cold, warm=False),
-    Row("cold search", "cold", _searches, warm=False),
+    Row("feed of a new user, films warm", "bff", _new_users, warm=False, recorded=True),
+    Row("cold feed", "cold", _cold, warm=False, recorded=True),
+    Row("cold search", "cold", _searches, warm=False, recorded=True),
+    Row("feed of a new user, upstreams on the same cores", "direct", _new_users, warm=False),
+    Row("cold feed, upstreams on the same cores", "direct", _cold, warm=False),
     Row("warm feed, half of the peak", "bff", _same(FEED), half_of="warm feed"),
     Row("warm feed, 256 clients", "bff", _same(FEED), connections=256),
-    Row("cold feed, TMDB 200 ms, users 50 ms", "cold", _cold, 4, warm=False, slow_upstreams=True),
+    Row("cold feed, TMDB 200 ms, users 50 ms", "direct", _cold, 4, warm=False, slow_upstreams=True),
 )
 PEERS = (
     Row("FastAPI + httpx, 3 calls", "fastapi", _same(FEED)),
@@ -140,6 +148,8 @@ class Bench:
         peak = self.results[name.replace(row.name, row.half_of)].loads[-1] if row.half_of else None
         pace = peak.requests / peak.seconds / 2 / row.connections if peak else 0.0
         asked = row.requests(self.inputs, self.seconds)
+        if row.recorded:
+            self._record(asked)
         stack = self.house.stack
         if row.slow_upstreams:
             stack.faults("tmdb", latency_ms=200)
@@ -166,26 +176,38 @@ class Bench:
         result.memory = served.memory()
         return found, used / found.requests * 1000
 
+    def _record(self, asked: Sequence[str]) -> None:
+        """Have another BFF ask for all of it once, so that the answers can be replayed."""
+        base = self.house.server("recorder/gunicorn").base
+
+        def ask(lines: Sequence[str]) -> None:
+            client = Client(base)
+            for line in lines:
+                path, _, token = line.partition("\t")
+                if client.get(path, token).status != HTTPStatus.OK:
+                    raise SystemExit(f"{path} could not be recorded")
+            client.close()
+
+        with ThreadPoolExecutor(RECORDERS) as pool:
+            list(pool.map(ask, (asked[first::RECORDERS] for first in range(RECORDERS))))
+
     def _settle(self) -> None:
         """Return when what wrk has left behind is done: no upstream is called any more."""
-        stack, seen = self.house.stack, None
-        while (now := (stack.calls("users"), stack.calls("tmdb"))) != seen:
+        seen = None
+        while (now := self.house.upstream_calls()) != seen:
             seen = now
             time.sleep(0.3)
 
     def _calls(self, served: Served, row: Row, headers: list[str]) -> float:
         """Return the upstream calls of a request; one after the other, so that all are counted."""
-        stack = self.house.stack
         self._settle()
-        for upstream in ("users", "tmdb"):
-            stack.forget_calls(upstream)
+        before = self.house.upstream_calls()
         sent = dict(header.split(": ") for header in headers)
         for line in (list(row.requests(self.inputs, 1)) * COUNTED)[:COUNTED]:
             path, _, token = line.partition("\t")
             authorization = {"Authorization": f"Bearer {token}"} if token else {}
             requests.get(served.base + path, headers=sent | authorization, timeout=10)
-        calls = stack.calls("users") | stack.calls("tmdb")
-        return sum(n for call, n in calls.items() if not call.endswith("/events")) / COUNTED
+        return (self.house.upstream_calls() - before) / COUNTED
 
     def _prepare(self, served: Served, row: Row) -> list[str]:
         """Have every worker know what is warm, and return the headers to send."""
@@ -254,13 +276,14 @@ def main() -> None:
     parser.add_argument("--server", choices=("gunicorn", "granian", "both"), default="both")
     options = parser.parse_args()
     need_wrk()
+    need_nginx()
     servers = ("gunicorn", "granian") if options.server == "both" else (options.server,)
     chosen = plan(servers, options.rows)
     about = machine()
     users = 4 * MOST_NEW * (options.seconds + 1) * options.rounds + 1000
     with (
         tempfile.TemporaryDirectory(prefix="bff-bench-") as folder,
-        house(Path(folder), users) as built,
+        house(Path(folder), users, replay=True) as built,
     ):
         bench = Bench(built, Inputs(users), options.seconds)
         for number in range(options.rounds):
