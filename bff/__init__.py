@@ -230,7 +230,7 @@ def _credential(config: Config) -> Credential:
 
 
 def _store(config: Config, client: redis.Redis | None) -> Store:
-    """Return where workers share TMDB's answers and leases: Redis, or a file on this machine."""
+    """Return where workers share TMDB's answers and leases: Redis, or files on this machine."""
     if client is not None:
         return RedisStore(client)
     return FileStore(config.cache.file, config.cache.entries * 5)

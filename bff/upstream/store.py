@@ -31,6 +31,7 @@ from requests_cache.backends.sqlite import SQLiteDict
 
 from bff.health import Checks, check
 from bff.logs import event
+from bff.upstream.leases import Leases
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -153,6 +154,11 @@ class Bypass:
         if retries:
             self._back()
         return result
+
+    @property
+    def lost(self) -> bool:
+        """Whether operations are skipped, or one of them is being tried again."""
+        return self._lost
 
     def health(self) -> Checks:
         """Return whether operations are skipped just now."""
@@ -300,8 +306,11 @@ class _Table(SQLiteDict):
         if not self._lock.acquire(timeout=2 * LOCK_WAIT_S):
             raise sqlite3.OperationalError("locked by another thread")
         try:
-            with super().connection(commit) as connection:
-                yield connection
+            if self._connection is not None and not commit:
+                yield self._connection
+            else:
+                with super().connection(commit) as connection:
+                    yield connection
         finally:
             self._lock.release()
 
@@ -343,9 +352,9 @@ class _Table(SQLiteDict):
 
 
 class FileStore:
-    """Answers and leases in one SQLite file that the workers of a machine share. Thread-safe.
+    """Answers in one SQLite file that the workers of a machine share, and leases beside it.
 
-    A file that is no database, or a broken one, is moved aside. `most` entries
+    Thread-safe. A file that is no database, or a broken one, is moved aside. `most` entries
     of `most_bytes` together are kept; those that expire first go first.
     """
 
@@ -358,8 +367,9 @@ class FileStore:
         self._table: _Table | None = None
         self._suspect = False
         self._puts = itertools.count()
+        self._leases: Leases | None = None
         # The end of a lease says whose it is: moments of two takers do not meet.
-        self._leases = threading.local()
+        self._taken = threading.local()
 
     def _try(self, operation: Callable[[], T], otherwise: T) -> T:
         return self._bypass(lambda: self._noticing(operation), otherwise)
@@ -396,7 +406,6 @@ class FileStore:
         with table.connection(commit=True) as connection:
             now = int(time.time())
             connection.execute("DELETE FROM answers WHERE expires <= ?", (now,))
-            connection.execute("DELETE FROM leases WHERE until <= ?", (now,))
             connection.execute(
                 "DELETE FROM answers WHERE key IN"
                 " (SELECT key FROM answers ORDER BY expires DESC LIMIT -1 OFFSET ?)",
@@ -411,52 +420,40 @@ class FileStore:
 
     def lease(self, key: str, for_s: float) -> bool:
         """Take the lease, or say that somebody else has it."""
-        return self._try(lambda: self._lease(_name(key), for_s), True)
-
-    def _lease(self, name: str, for_s: float) -> bool:
-        with self._opened().connection(commit=True) as connection:
-            now = time.time()
-            # One that ends later than it could have is from before the clock was set back.
-            taken = connection.execute(
-                "INSERT INTO leases (key, until) VALUES (?, ?) ON CONFLICT (key)"
-                " DO UPDATE SET until = excluded.until WHERE until <= ? OR until > ?",
-                (name, now + for_s, now, now + for_s + 1),
-            )
-        if taken.rowcount != 1:
-            return False
-        self._leases.__dict__[name] = now + for_s
-        return True
+        unshared: float | None = time.time() + for_s
+        end = self._leased(lambda leases: leases.take(key, for_s), unshared)
+        if end is not None:
+            self._taken.__dict__[key] = end
+        return end is not None
 
     def release(self, key: str) -> None:
         """Give the lease back, if it is still the one that this thread took."""
-        until = self._leases.__dict__.pop(_name(key), None)
-        if until is not None:
-            self._try(lambda: self._release(_name(key), until), None)
-
-    def _release(self, name: str, until: float) -> None:
-        with self._opened().connection(commit=True) as connection:
-            connection.execute("DELETE FROM leases WHERE key = ? AND until = ?", (name, until))
+        end = self._taken.__dict__.pop(key, None)
+        if end is not None:
+            self._leased(lambda leases: leases.give_back(key, end), None)
 
     def hold(self, key: str, for_s: float) -> None:
         """Take the lease whoever has it, for longer than it is held already."""
-        self._try(lambda: self._hold(_name(key), for_s), None)
-
-    def _hold(self, name: str, for_s: float) -> None:
-        with self._opened().connection(commit=True) as connection:
-            connection.execute(
-                "INSERT INTO leases (key, until) VALUES (?, ?) ON CONFLICT (key)"
-                " DO UPDATE SET until = MAX(until, excluded.until)",
-                (name, time.time() + for_s),
-            )
+        self._leased(lambda leases: leases.hold(key, for_s), None)
 
     def held_s(self, key: str) -> float:
         """Return for how many seconds the lease is still held; 0: by nobody."""
-        return self._try(lambda: self._held_s(_name(key)), 0.0)
+        return self._leased(lambda leases: leases.held_s(key), 0.0)
 
-    def _held_s(self, name: str) -> float:
-        with self._opened().connection() as connection:
-            row = connection.execute("SELECT until FROM leases WHERE key = ?", (name,)).fetchone()
-            return max(0.0, float(row[0]) - time.time()) if row else 0.0
+    def _leased(self, operation: Callable[[Leases], T], otherwise: T) -> T:
+        """Return what the operation returns, or `otherwise`.
+
+        Without answers to share there is nothing to wait for, so leases are left alone as well.
+        """
+        if self._bypass.lost:
+            return otherwise
+        return self._bypass(lambda: operation(self._leases or self._open_leases()), otherwise)
+
+    def _open_leases(self) -> Leases:
+        with self._open_lock:
+            if self._leases is None:
+                self._leases = Leases(self._path.with_name(f"{self._path.name}.leases"))
+            return self._leases
 
     def health(self) -> Checks:
         """Return whether the file is of use."""
@@ -467,6 +464,9 @@ class FileStore:
         self._bypass.close()
         with self._open_lock:
             self._drop()
+            if self._leases is not None:
+                self._leases.close()
+                self._leases = None
 
     def _drop(self) -> None:
         if self._table is not None:
@@ -518,11 +518,8 @@ class FileStore:
             fast_save=True,
             busy_timeout=1,
         )
-        with table.connection(commit=True) as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS leases (key TEXT PRIMARY KEY, until REAL)"
-            )
-            if self._suspect:
+        if self._suspect:
+            with table.connection() as connection:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if found != ("ok",):
                     raise sqlite3.DatabaseError("broken")

@@ -266,6 +266,7 @@ def make_client(
         handlers = list(logging.getLogger("bff").handlers)
         app = _app(**settings)
         _files.reset()
+        Path(f"{SETTINGS['CACHE_FILE']}.leases").unlink(missing_ok=True)
         parts.append(_renew(app, settings_of(**settings)))
         logging.getLogger("bff").handlers[:] = handlers  # a new app has put its own there
         client: Any = app.test_client(use_cookies=False)

@@ -228,9 +228,11 @@ class House:
         turns: Any = governor._turns
         turns._sent.clear()
         turns._paused_until = 0.0
-        with self.parts.store._opened().connection(commit=True) as db:  # type: ignore[union-attr]
+        store: Any = self.parts.store
+        with store._opened().connection(commit=True) as db:
             db.execute("DELETE FROM answers")
-            db.execute("DELETE FROM leases")
+        if store._leases is not None:
+            store._leases.clear()
         with self.cache._entries_lock:
             self.cache._entries.clear()
         self.clock.now = self._stored_at
