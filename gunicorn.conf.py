@@ -95,13 +95,31 @@ def on_reload(server: Any) -> None:
     handover.begin(server.cfg.workers)
 
 
-def post_fork(_server: Any, _worker: Any) -> None:
-    """Have all threads of a worker share two heaps; glibc gives each thread one of its own.
+def pre_fork(server: Any, worker: Any) -> None:
+    """Choose the processor with the fewest workers, if there is one for each of them.
 
-    What one thread has freed is then there for the others, which saves 8 MB of a worker.
-    Python runs one thread at a time, so none waits for a heap. Other C libraries have no arenas.
+    Python runs one thread of a worker at a time. With two processors at hand, every short call
+    of the system that a thread makes lets another one run on the other processor, and the first
+    waits: docs/decisions/0016. Where there are more or fewer processors than workers, somebody
+    else has decided how they are used.
     """
-    with contextlib.suppress(AttributeError):
+    with contextlib.suppress(AttributeError):  # not on every system
+        free = sorted(os.sched_getaffinity(0))
+        if len(free) == settings.workers > 1:
+            taken = [getattr(other, "processor", None) for other in server.WORKERS.values()]
+            worker.processor = min(free, key=taken.count)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Keep to that processor; and let the threads of a worker share two heaps.
+
+    glibc gives each thread a heap of its own, and what one thread has freed is not there for the
+    others: 8 MB of a worker. As one thread runs at a time, none waits for a heap.
+    """
+    if hasattr(worker, "processor"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {worker.processor})
+    with contextlib.suppress(AttributeError):  # other C libraries have none
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -50,6 +52,11 @@ def health():
 def counted():
     COUNTED.inc()
     time.sleep(0.05)
+    return {"pid": os.getpid()}
+
+
+@app.get("/pid")
+def pid():
     return {"pid": os.getpid()}
 
 
@@ -368,6 +375,78 @@ def test_metrics_when_two_workers_count_then_the_sum_is_right_and_outlives_a_wor
     assert len(workers) == 2
     assert "counted_total 20.0" in text
     assert not directory.exists()
+
+
+@pytest.fixture
+def two_processors() -> Iterator[set[int]]:
+    """Let what this test starts have two processors, and return them."""
+    all_of_them = os.sched_getaffinity(0)
+    if len(all_of_them) < 2:
+        pytest.skip("this machine has one processor")
+    os.sched_setaffinity(0, sorted(all_of_them)[:2])
+    yield os.sched_getaffinity(0)
+    os.sched_setaffinity(0, all_of_them)
+
+
+def workers_of(server: Server) -> list[int]:
+    """Return the processes of the workers."""
+    return list(
+        map(int, Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split())
+    )
+
+
+def processors_of(server: Server) -> list[set[int]]:
+    """Return on which processors each worker may run."""
+    return [os.sched_getaffinity(pid) for pid in workers_of(server)]
+
+
+def test_processors_when_there_is_one_for_each_worker_then_it_keeps_to_its_own(
+    tmp_path: Path, two_processors: set[int]
+) -> None:
+    """Also the one that comes in the place of one that died, and those of a reload."""
+    own = [{processor} for processor in sorted(two_processors)]
+    server = serve(tmp_path, WEB_CONCURRENCY="2", THREADS="1")
+
+    def each_has_its_own() -> bool:
+        return sorted(processors_of(server), key=min) == own
+
+    assert until(each_has_its_own, 10)
+    first = set(workers_of(server))
+    os.kill(min(first), signal.SIGKILL)
+    assert until(lambda: min(first) not in workers_of(server) and each_has_its_own(), 10)
+    server.send(signal.SIGHUP)
+    assert until(lambda: not first & set(workers_of(server)) and each_has_its_own(), 20)
+    server.end(10)
+
+
+def test_processors_when_there_are_not_as_many_as_workers_then_they_are_left_alone(
+    tmp_path: Path, two_processors: set[int]
+) -> None:
+    """Somebody has decided how they are used."""
+    server = serve(tmp_path, WEB_CONCURRENCY="3", THREADS="1")
+    assert until(lambda: len(workers_of(server)) == 3, 10)
+    assert processors_of(server) == [two_processors] * 3
+    server.end(10)
+
+
+def test_connections_when_they_come_together_then_no_worker_has_nearly_all(tmp_path: Path) -> None:
+    """They live long: whoever has them has the work."""
+    server = serve(tmp_path, WEB_CONCURRENCY="2", THREADS="4")
+    assert until(lambda: len({get(server.port, "/pid")["pid"] for _ in range(9)}) == 2, 10)
+    fewest = []
+    for _ in range(5):
+        connections = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(64)]
+        with contextlib.ExitStack() as ending:
+            for connection in connections:
+                ending.callback(connection.close)
+                connection.connect()
+            served: collections.Counter[int] = collections.Counter()
+            for connection in connections:
+                connection.request("GET", "/pid")
+                served[json.loads(connection.getresponse().read())["pid"]] += 1
+        fewest.append(64 - max(served.values()))
+    server.end(10)
+    assert sum(fewest) > 0.3 * 64 * 5, fewest
 
 
 def test_start_when_settings_are_wrong_then_it_lists_them_and_exits(tmp_path: Path) -> None:
