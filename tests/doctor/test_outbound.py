@@ -172,7 +172,7 @@ def test_app_when_a_proxy_is_set_then_tmdb_is_reached_through_it_and_nothing_tel
 
     assert [response.status_code // 100 for response in seen] == [2, 5, 5], seen[0].text
     assert len(via.seen) >= 3
-    assert log.getvalue().count("upstream.call") == 3
+    assert log.getvalue().count("upstream.call") >= 3  # a proxy that hangs up is asked again
     said = repr([(it.status, it.text, list(it.headers)) for it in seen])
     assert SECRET not in log.getvalue() + said
 
