@@ -404,19 +404,21 @@ class FileStore:
 
     def _prune(self, table: _Table) -> None:
         with table.connection(commit=True) as connection:
-            now = int(time.time())
-            connection.execute("DELETE FROM answers WHERE expires <= ?", (now,))
-            connection.execute(
-                "DELETE FROM answers WHERE key IN"
-                " (SELECT key FROM answers ORDER BY expires DESC LIMIT -1 OFFSET ?)",
-                (self._most,),
-            )
-            connection.execute(
-                "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key,"
-                " SUM(LENGTH(value)) OVER (ORDER BY expires DESC, key) AS bytes FROM answers)"
-                " WHERE bytes > ?)",
-                (self._most_bytes,),
-            )
+            connection.execute("DELETE FROM answers WHERE expires <= ?", (int(time.time()),))
+            # Looking for the last to keep goes through all of them: 24 ms with 9,000 of 12 kB.
+            if _number(connection, "SELECT COUNT(*) FROM answers") > self._most:
+                connection.execute(
+                    "DELETE FROM answers WHERE key IN"
+                    " (SELECT key FROM answers ORDER BY expires DESC LIMIT -1 OFFSET ?)",
+                    (self._most,),
+                )
+            if _bytes_of(connection) > self._most_bytes:
+                connection.execute(
+                    "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key,"
+                    " SUM(LENGTH(value)) OVER (ORDER BY expires DESC, key) AS bytes FROM answers)"
+                    " WHERE bytes > ?)",
+                    (self._most_bytes,),
+                )
 
     def lease(self, key: str, for_s: float) -> bool:
         """Take the lease, or say that somebody else has it."""
@@ -524,6 +526,16 @@ class FileStore:
                 if found != ("ok",):
                     raise sqlite3.DatabaseError("broken")
         return table
+
+
+def _number(connection: sqlite3.Connection, question: str) -> int:
+    return int(connection.execute(question).fetchone()[0])
+
+
+def _bytes_of(connection: sqlite3.Connection) -> int:
+    """Return what the file holds, which is a little more than the answers in it."""
+    pages = _number(connection, "PRAGMA page_count") - _number(connection, "PRAGMA freelist_count")
+    return pages * _number(connection, "PRAGMA page_size")
 
 
 def _unpacked(packed: object) -> Stored | None:
