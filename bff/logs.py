@@ -34,7 +34,9 @@ class _Event:
 def event(log: logging.Logger, level: int, name: str, **fields: Any) -> None:
     """Log an event, such as `upstream.call`, with its fields; cheap where the level is off."""
     if log.isEnabledFor(level):
-        log.log(level, "%s", _Event(name, fields))
+        # As `log.log` does, without a look at the stack for the caller, which no line shows.
+        said = (_Event(name, fields),)
+        log.handle(logging.LogRecord(log.name, level, "", 0, "%s", said, None))
 
 
 def failure(log: logging.Logger, name: str, error: BaseException, **fields: Any) -> None:
@@ -102,6 +104,8 @@ def configure(level: str, form: str, salt: str, stream: TextIO = sys.stderr) -> 
 
     `salt` keeps the hashes of users from being looked up by whoever reads a log.
     """
+    # Nor does a line show these: https://docs.python.org/3.11/howto/logging.html#optimization
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     if form == "auto":
         form = "text" if stream.isatty() else "json"
     handler = logging.StreamHandler(stream)

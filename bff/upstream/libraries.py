@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -23,14 +24,14 @@ from bff.model import new_number
 # change that others made is seen within a second.
 SILENCE_S = 0.7
 FLOORS = 20_000
+MOST_DECODED_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """A collection as of a revision of its user's library.
 
-    It is held as JSON: decoded it takes six times the room, and a warm page
-    does without reading it more often than not.
+    It is held as JSON, because it takes six times the room when it is decoded.
     """
 
     text: bytes
@@ -39,8 +40,14 @@ class Held:
 
     @property
     def value(self) -> Any:
-        """The collection, decoded anew."""
-        return orjson.loads(self.text)
+        """The collection; not to be changed, since others may have the same."""
+        large = len(self.text) > MOST_DECODED_BYTES
+        return orjson.loads(self.text) if large else _decoded(self.text)
+
+
+@lru_cache(maxsize=32)  # for who comes back at once; 3 MB at the most
+def _decoded(text: bytes) -> Any:
+    return orjson.loads(text)
 
 
 class Libraries:
