@@ -76,7 +76,7 @@ class Inputs:
         numbers = random.Random(9)
         pages = [
             f"page={page}&language={language}&region={region}"
-            for page in range(1, 201)
+            for page in range(1, 301)  # all of the stub's that are full
             for language in LANGUAGES
             for region in REGIONS
         ]
@@ -96,7 +96,10 @@ class Inputs:
 
     def cold(self, count: int) -> list[str]:
         """Return feeds whose films and user were not seen before."""
-        return [f"{FEED}?{next(self._pages)}\t{next(self._tokens)}" for _ in range(count)]
+        pages = list(itertools.islice(self._pages, count))
+        if len(pages) < count:
+            raise SystemExit("no more pages of films to ask for: fewer --rounds or --seconds")
+        return [f"{FEED}?{page}\t{next(self._tokens)}" for page in pages]
 
     def searches(self, count: int) -> list[str]:
         """Return searches that were not made before, by one user."""

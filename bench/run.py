@@ -33,7 +33,7 @@ from bench.replay import need_nginx
 from scripts.processes import ROOT
 
 # More than a server can do in a second, so that nothing is asked for twice.
-MOST_NEW, MOST_SEARCHES = 2000, 1500
+MOST_NEW, MOST_COLD, MOST_SEARCHES = 2500, 1200, 2500
 RECORDERS = 8
 COUNTED = 20  # requests whose upstream calls are counted
 ENRICHED, COMPLETE = "/api/dashboard/movie/550/enriched", "/api/dashboard/complete"
@@ -63,7 +63,7 @@ def _new_users(inputs: Inputs, seconds: int) -> Sequence[str]:
 
 
 def _cold(inputs: Inputs, seconds: int) -> Sequence[str]:
-    return inputs.cold(MOST_NEW // 2 * seconds)
+    return inputs.cold(MOST_COLD * seconds)
 
 
 def _searches(inputs: Inputs, seconds: int) -> Sequence[str]:
