@@ -1,6 +1,6 @@
 """Measure the BFF under load, beside a bare Flask route and two peers; print one Markdown table.
 
-bench/run.sh                          every row, about six minutes
+bench/run.sh                          every row, about ten minutes
 bench/run.sh --rows warm bare         rows whose name has one of these words
 bench/run.sh --server gunicorn        gunicorn, granian, or both (the default)
 bench/run.sh --seconds 2 --rounds 3   how long a row is loaded, and how often; medians are shown
