@@ -23,21 +23,30 @@ LONGEST_S = 86_400.0  # what ends later is from before the clock was set back
 _WORD = 8  # bytes, which a processor writes and reads in one piece
 
 
+class LeasesLocked(OSError):
+    """Others had the table for too long."""
+
+
 class Leases:
     """A table in a file that is mapped into memory: a slot has a key's hash and an end.
 
     Thread-safe, and safe between processes that open the same file; not to be
     used across a fork. Ends are moments of the wall clock, and stay when their
     holder dies. What changes the table has it alone for some microseconds;
-    `OSError` where it does not get it within `WAIT_S`.
+    `LeasesLocked` where it does not get it within `WAIT_S`. `OSError`: the file is of no use.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         size = SLOTS * _WORD
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._file, 2 * size)
-        memory = memoryview(mmap.mmap(self._file, 2 * size))
+        try:
+            # With a hole in the file, a write on a full disk would end the process (SIGBUS).
+            os.posix_fallocate(self._file, 0, 2 * size)
+            memory = memoryview(mmap.mmap(self._file, 2 * size))
+        except BaseException:
+            os.close(self._file)
+            raise
         self._keys, self._ends = memory[:size].cast("Q"), memory[size:].cast("d")
         self._lock = threading.Lock()
 
@@ -72,7 +81,7 @@ class Leases:
         with self._alone():
             at = self._place(number, now)
             if at is not None:
-                same = self._keys[at] == number and self._is_held(at, now)
+                same = self._keys[at] == number and _is_held(self._ends[at], now)
                 end = max(now + for_s, self._ends[at]) if same else now + for_s
                 self._keys[at], self._ends[at] = number, end
 
@@ -80,7 +89,8 @@ class Leases:
         """Return for how many seconds a lease is still held; 0: by nobody."""
         now = time.time()
         at = self._find(_hash(key))
-        return self._ends[at] - now if at is not None and self._is_held(at, now) else 0.0
+        end = self._ends[at] if at is not None else 0.0
+        return end - now if _is_held(end, now) else 0.0
 
     def clear(self) -> None:
         """Forget all of them."""
@@ -94,9 +104,6 @@ class Leases:
             os.close(self._file)
             self._file = -1  # not the number of a file that is opened later
 
-    def _is_held(self, at: int, now: float) -> bool:
-        return now < self._ends[at] <= now + LONGEST_S
-
     def _find(self, number: int) -> int | None:
         """Return the slot of a key."""
         return next((at for at in _spots(number) if self._keys[at] == number), None)
@@ -106,13 +113,13 @@ class Leases:
         at = self._find(number)
         if at is not None:
             return at
-        return next((at for at in _spots(number) if not self._is_held(at, now)), None)
+        return next((at for at in _spots(number) if not _is_held(self._ends[at], now)), None)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         until = time.monotonic() + WAIT_S
         if not self._lock.acquire(timeout=WAIT_S):
-            raise OSError("locked by another thread")
+            raise LeasesLocked("by another thread")
         try:
             if self._file < 0:
                 raise OSError("closed")
@@ -120,9 +127,9 @@ class Leases:
                 try:
                     fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                except BlockingIOError:
+                except BlockingIOError as error:
                     if time.monotonic() > until:
-                        raise
+                        raise LeasesLocked("by another process") from error
                     time.sleep(0.0005)
             try:
                 yield
@@ -130,6 +137,10 @@ class Leases:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
         finally:
             self._lock.release()
+
+
+def _is_held(end: float, now: float) -> bool:
+    return now < end <= now + LONGEST_S
 
 
 def _spots(number: int) -> Iterator[int]:

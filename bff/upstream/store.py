@@ -31,7 +31,7 @@ from requests_cache.backends.sqlite import SQLiteDict
 
 from bff.health import Checks, check
 from bff.logs import event
-from bff.upstream.leases import Leases
+from bff.upstream.leases import Leases, LeasesLocked
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -207,7 +207,9 @@ class Bypass:
 
 
 def _is_locked(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        return "locked" in str(error)
+    return isinstance(error, LeasesLocked)
 
 
 # A lease that has run out may meanwhile be somebody else's.
@@ -363,6 +365,7 @@ class FileStore:
     def __init__(self, path: Path, most: int, most_bytes: int = 256 * 1024 * 1024) -> None:
         self._path, self._most, self._most_bytes = path, most, most_bytes
         self._bypass = Bypass("file", (sqlite3.Error, OSError))
+        self._bypass_leases = Bypass("leases", (OSError,))
         self._open_lock = threading.Lock()
         self._table: _Table | None = None
         self._suspect = False
@@ -422,6 +425,8 @@ class FileStore:
 
     def lease(self, key: str, for_s: float) -> bool:
         """Take the lease, or say that somebody else has it."""
+        if self._bypass.lost:
+            return True  # where no answer can be shared, there is none to wait for
         unshared: float | None = time.time() + for_s
         end = self._leased(lambda leases: leases.take(key, for_s), unshared)
         if end is not None:
@@ -443,13 +448,9 @@ class FileStore:
         return self._leased(lambda leases: leases.held_s(key), 0.0)
 
     def _leased(self, operation: Callable[[Leases], T], otherwise: T) -> T:
-        """Return what the operation returns, or `otherwise`.
-
-        Without answers to share there is nothing to wait for, so leases are left alone as well.
-        """
-        if self._bypass.lost:
-            return otherwise
-        return self._bypass(lambda: operation(self._leases or self._open_leases()), otherwise)
+        return self._bypass_leases(
+            lambda: operation(self._leases or self._open_leases()), otherwise
+        )
 
     def _open_leases(self) -> Leases:
         with self._open_lock:
@@ -458,12 +459,14 @@ class FileStore:
             return self._leases
 
     def health(self) -> Checks:
-        """Return whether the file is of use."""
-        return self._bypass.health()
+        """Return whether the file is of use, and the leases beside it."""
+        both = (self._bypass.health(), self._bypass_leases.health())
+        return {"cache:store": [one for checks in both for one in checks["cache:store"]]}
 
     def close(self) -> None:
         """Close the file; what comes later finds nothing."""
         self._bypass.close()
+        self._bypass_leases.close()
         with self._open_lock:
             self._drop()
             if self._leases is not None:

@@ -52,7 +52,7 @@ def database_url(postgresql: Server) -> str:
 
 
 @pytest.fixture(scope="module")
-def machines(
+def lasting(
     redis_server: RedisServer, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
     """Return two machines, each with a BFF and the user service that this BFF asks."""
@@ -62,6 +62,14 @@ def machines(
     }
     with pair(tmp_path_factory.mktemp("machines"), ("users", "bff"), **shared) as both:
         yield both
+
+
+@pytest.fixture
+def machines(lasting: Pair) -> Iterator[Pair]:
+    """Return them, and leave them without faults and with closed circuits after a failure too."""
+    yield lasting
+    lasting[0].faults("tmdb")
+    assert until(lambda: all(ask(cold(one)).status == 200 for one in lasting * 4), 20)
 
 
 @pytest.fixture(scope="module")

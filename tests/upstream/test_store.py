@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import logging
@@ -373,7 +374,7 @@ def test_file_when_its_folder_cannot_be_written_then_is_bypassed_with_one_warnin
         store.hold("a", 1)
         assert store.held_s("a") == 0
     store.close()
-    assert warnings(caplog) == 1
+    assert warnings(caplog) == 2  # the answers' and the leases'
 
 
 def test_file_when_it_was_closed_then_is_neither_opened_again_nor_warned_of(
@@ -445,6 +446,64 @@ def test_lease_when_the_clock_was_set_back_then_an_old_one_does_not_last_for_hou
     store = make_file()
     store.hold("a", 3600)
     assert store.lease("a", 1)
+
+
+def states(store: Store) -> dict[str, str]:
+    """Return what readiness tells of the parts of a store."""
+    return {one["componentId"]: one["observedValue"] for one in store.health()["cache:store"]}
+
+
+def test_lease_when_others_lock_the_leases_then_is_given_at_once_and_shared_again_soon(
+    path: Path, make_file: Callable[..., FileStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with a locked file of answers: a quarter of a second without, and answers go on."""
+    one, other = make_file(), make_file()
+    assert one.lease("a", 5)
+    with path.with_name(f"{path.name}.leases").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        started = time.monotonic()
+        for _ in range(100):
+            assert other.lease("a", 5)
+        assert time.monotonic() - started < 0.2
+        other.put("b", ANSWER, 60)
+        assert one.get("b") == ANSWER
+        assert states(other) == {"file": "in use", "leases": "bypassed"}
+    assert until(lambda: not other.lease("a", 5), store_module.BYPASS_S / 2)
+    assert states(other) == {"file": "in use", "leases": "in use"}
+    assert warnings(caplog) == 1
+
+
+def test_lease_when_the_leases_cannot_be_opened_then_answers_are_shared_all_the_same(
+    path: Path, make_file: Callable[..., FileStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning, and not a pair of lines for each answer."""
+    path.with_name(f"{path.name}.leases").mkdir(parents=True)
+    one, other = make_file(), make_file()
+    for number in range(5):
+        assert one.lease("a", 5)
+        one.put(f"k{number}", ANSWER, 60)
+        one.release("a")
+        assert other.get(f"k{number}") == ANSWER
+    assert (warnings(caplog), warnings(caplog, "cache.back")) == (1, 0)
+
+
+def test_lease_when_the_answers_are_locked_then_releases_and_pauses_are_shared_all_the_same(
+    path: Path, make_file: Callable[..., FileStore]
+) -> None:
+    """A lease ends with its call, and a pause of TMDB is for every worker."""
+    one, other = make_file(), make_file()
+    one.put("b", ANSWER, 60)
+    assert one.lease("a", 60)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    one.put("b", ANSWER, 60)
+    assert states(one) == {"file": "bypassed", "leases": "in use"}
+    one.release("a")
+    one.hold("pause", 60)
+    db.rollback()
+    db.close()
+    assert other.held_s("a") == 0
+    assert 59 < other.held_s("pause") <= 60
 
 
 # Four workers, forked before any of them opens the file as gunicorn forks them. Each has sixteen
