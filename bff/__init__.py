@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import redis
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
-from limits.storage import RedisStorage
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bff import cli, logs
@@ -27,20 +25,20 @@ from bff.api.services import Services
 from bff.fan_out import FanOut
 from bff.health import Checks
 from bff.tracing import Passing, Tracer
-from bff.upstream import doctor
-from bff.upstream.board import Board, NoBoard, RedisBoard
+from bff.upstream.board import Board, NoBoard
 from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache, CachePolicy
 from bff.upstream.changes import Changes
-from bff.upstream.governor import Ceiling, Governor, LocalTurns, RedisTurns, Turns
+from bff.upstream.governor import Ceiling, Governor, LocalTurns, Turns
 from bff.upstream.guard import Guard, Policy
 from bff.upstream.libraries import Libraries
-from bff.upstream.ping import Ping
-from bff.upstream.store import FileStore, RedisStore, Store, briefly
+from bff.upstream.store import FileStore, Store
 from bff.upstream.tmdb import Credential, TmdbClient
 from bff.upstream.users import UserClient
 
 if TYPE_CHECKING:
+    from bff.upstream.doctor import Finding
+    from bff.upstream.over_redis import OverRedis
     from config import BreakerSettings, Config, UpstreamSettings
 
 VERSION = "0.1.0"
@@ -55,10 +53,9 @@ class Bff:
     def __init__(self, config: Config) -> None:
         self.fan_out = FanOut(config.pool_threads)
         self.redis = _redis(config)
-        self.ping = Ping(self.redis) if self.redis else None
         self.store = _store(config, self.redis)
         self.tracer = _tracer(config)
-        board = RedisBoard(self.redis) if self.redis else NoBoard()
+        board = self.redis.board() if self.redis else NoBoard()
         submit = self.fan_out.submit
         tmdb = Guard(
             _policy("tmdb", config.tmdb, config.breaker),
@@ -98,7 +95,7 @@ class Bff:
         checks: Checks = {}
         for guard in self.guards.values():
             checks.update(guard.health())
-        for part in (self.fan_out, self.store, self.changes, self.ping):
+        for part in (self.fan_out, self.store, self.changes, self.redis):
             if part is not None:
                 checks.update(part.health())
         return checks
@@ -165,7 +162,7 @@ def create_app(config: Config) -> Flask:
             config.rate_limit_per_minute,
             identity,
             _local_counts(config),
-            _shared_counts(config),
+            parts.redis.counts() if parts.redis else None,
         ).register(app)
     services = Services(
         parts.fan_out,
@@ -189,8 +186,10 @@ def create_app(config: Config) -> Flask:
     return app
 
 
-def _examined(config: Config, parts: Bff) -> list[doctor.Finding]:
+def _examined(config: Config, parts: Bff) -> list[Finding]:
     """Look at everything; the app's own parts end first, they would only talk meanwhile."""
+    from bff.upstream import doctor  # a program of its own, which no request needs
+
     parts.close()
     credential = _credential(config)
     return doctor.examine(
@@ -229,42 +228,43 @@ def _credential(config: Config) -> Credential:
     return Credential(read_token="stub")  # noqa: S106 - a word that opens nothing
 
 
-def _store(config: Config, client: redis.Redis | None) -> Store:
+def _redis(config: Config) -> OverRedis | None:
+    """Return what all machines share; the library for it is loaded only where it is used."""
+    if not config.redis_url:
+        return None
+    from bff.upstream.over_redis import OverRedis
+
+    return OverRedis(config.redis_url)
+
+
+def _store(config: Config, shared: OverRedis | None) -> Store:
     """Return where workers share TMDB's answers and leases: Redis, or files on this machine."""
-    if client is not None:
-        return RedisStore(client)
+    if shared is not None:
+        return shared.store()
     return FileStore(config.cache.file, config.cache.entries * 5)
 
 
-def _turns(config: Config, client: redis.Redis | None, store: Store) -> Turns:
+def _turns(config: Config, shared: OverRedis | None, store: Store) -> Turns:
     """Return the turns to call TMDB: shared through Redis, or an equal share per worker."""
     ceiling = Ceiling(config.tmdb_calls_per_second, config.tmdb_connections)
     alone = LocalTurns(ceiling.share(config.workers), store)
-    if client is None:
+    if shared is None:
         return alone
-    return RedisTurns(client, ceiling, alone, hold_s=config.tmdb.timeout_s + 1)
+    return shared.turns(ceiling, alone, hold_s=config.tmdb.timeout_s + 1)
 
 
-def _users_board(config: Config, client: redis.Redis | None) -> Board:
+def _users_board(config: Config, shared: OverRedis | None) -> Board:
     """Return where those who ask the same user service share its circuits.
 
     A machine may have a user service of its own: that one fails says nothing of the others.
     """
-    if client is None:
+    if shared is None:
         return NoBoard()
     url = config.users.base_url
     host = urlsplit(url).hostname or ""
     here = host in ("localhost", "::1") or host.startswith("127.")
     place = f"{url} on {socket.gethostname()}" if here else url
-    return RedisBoard(client, f"bff:circuit:{hashlib.sha256(place.encode()).hexdigest()[:16]}:")
-
-
-def _redis(config: Config) -> redis.Redis | None:
-    if not config.redis_url:
-        return None
-    return redis.Redis.from_url(
-        config.redis_url, socket_timeout=0.2, socket_connect_timeout=0.2, max_connections=64
-    )
+    return shared.board(hashlib.sha256(place.encode()).hexdigest()[:16])
 
 
 def _local_counts(config: Config) -> SharedCounts:
@@ -276,16 +276,6 @@ def _local_counts(config: Config) -> SharedCounts:
         logs.event(logging.getLogger(__name__), logging.WARNING, "limits.per_worker", fault=kind)
     with tempfile.TemporaryDirectory() as folder:
         return SharedCounts(Path(folder) / "request-counts.bin")  # lives on without its name
-
-
-def _shared_counts(config: Config) -> RedisStorage | None:
-    if not config.redis_url:
-        return None
-    storage = RedisStorage(
-        config.redis_url, wrap_exceptions=True, socket_timeout=0.2, socket_connect_timeout=0.2
-    )
-    briefly(storage.storage)
-    return storage
 
 
 def _tracer(config: Config) -> Tracer:

@@ -15,13 +15,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import pybreaker
-
 from bff import metrics
 from bff.errors import CircuitOpen, UpstreamTimeout
 from bff.logs import event
 from bff.upstream.board import Board, NoBoard
 from bff.upstream.recent import Recent
+from bff.upstream.spare import without
+
+with without("redis"):  # loaded for a storage that is not used here, it takes 8 MB of a worker
+    import pybreaker
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 It holds public TMDB answers only, never user data and never a credential.
 Losing it costs upstream calls, nothing else: each fault of it is logged once,
-and the store is bypassed for a while.
+and the store is bypassed for a while. Redis is in `over_redis`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-from uuid import uuid4
+from typing import Protocol, TypeVar
 
 import orjson
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from requests_cache.backends.sqlite import SQLiteDict
 
 from bff.health import Checks, check
 from bff.logs import event
+from bff.upstream.bypass import Bypass
 from bff.upstream.leases import Leases, LeasesLocked
+from bff.upstream.spare import without
+
+with without("redis"):  # loaded for a backend that is not used here, it takes 8 MB of a worker
+    from requests_cache.backends.sqlite import SQLiteDict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BYPASS_S = 5.0
-# After a lock that did not come free in time, which on a busy machine says only that its holder
-# had no processor just then: workers that go without the file for long ask everything twice.
-BYPASS_LOCKED_S = 0.25
 LOCK_WAIT_S = 0.05
 
 
@@ -65,6 +61,14 @@ class Stored:
             case {"stored_at": float(at), "ttl_s": float(ttl_s), "missing": bool(missing)}:
                 return cls(None if missing else body, at, ttl_s)
         raise ValueError("not an answer")
+
+
+def unpacked(packed: object) -> Stored | None:
+    """Read an answer; what is none is as good as absent."""
+    try:
+        return Stored.unpack(packed) if isinstance(packed, bytes) else None
+    except ValueError:
+        return None
 
 
 class Store(Protocol):
@@ -127,170 +131,10 @@ class NoStore:
         """Do nothing."""
 
 
-class Bypass:
-    """Runs operations on what may be lost: a file, a server. Thread-safe.
-
-    After a fault it skips them for `BYPASS_S` (`BYPASS_LOCKED_S` where it was
-    only locked), then one caller tries again. One
-    warning tells that it is lost, and one line that it is back.
-    """
-
-    def __init__(self, name: str, faults: tuple[type[Exception], ...]) -> None:
-        self._name, self._faults = name, faults
-        self._until = 0.0
-        self._lost = False
-        self._lock = threading.Lock()
-
-    def __call__(self, operation: Callable[[], T], otherwise: T) -> T:
-        """Return what the operation returns, or `otherwise` where the store is of no use."""
-        retries = self._lost
-        if retries and not self._may_try():
-            return otherwise
-        try:
-            result = operation()
-        except self._faults as error:
-            self._fault(error)
-            return otherwise
-        if retries:
-            self._back()
-        return result
-
-    @property
-    def lost(self) -> bool:
-        """Whether operations are skipped, or one of them is being tried again."""
-        return self._lost
-
-    def health(self) -> Checks:
-        """Return whether operations are skipped just now."""
-        state = "bypassed" if self._lost else "in use"
-        output = "it had a fault, and is tried again every few seconds"
-        return {
-            "cache:store": [
-                check(state, not self._lost, kind="datastore", of=self._name, output=output)
-            ]
-        }
-
-    def close(self) -> None:
-        """Skip everything from now on, silently."""
-        with self._lock:
-            self._lost, self._until = True, float("inf")
-
-    def _may_try(self) -> bool:
-        with self._lock:
-            if time.monotonic() < self._until:
-                return False
-            self._until = max(self._until, time.monotonic() + BYPASS_S)  # the others wait for us
-            return True
-
-    def _fault(self, error: Exception) -> None:
-        with self._lock:
-            known, self._lost = self._lost, True
-            wait_s = min(BYPASS_S, BYPASS_LOCKED_S) if _is_locked(error) else BYPASS_S
-            if self._until != float("inf"):  # closed meanwhile
-                self._until = time.monotonic() + wait_s
-        if not known:
-            event(
-                log,
-                logging.WARNING,
-                "cache.bypassed",
-                store=self._name,
-                fault=type(error).__name__,
-            )
-
-    def _back(self) -> None:
-        with self._lock:
-            if self._until == float("inf"):
-                return
-            known, self._lost = self._lost, False
-        if known:
-            event(log, logging.INFO, "cache.back", store=self._name)
-
-
 def _is_locked(error: Exception) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return "locked" in str(error)
     return isinstance(error, LeasesLocked)
-
-
-# A lease that has run out may meanwhile be somebody else's.
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
-# A shorter time does not take the place of a longer one.
-HOLD = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
-  redis.call('SET', KEYS[1], 'hold', 'PX', ARGV[1])
-end
-return 1
-"""
-
-
-def briefly(client: redis.Redis) -> redis.Redis:
-    """Return the client, which from now on tries twice at most.
-
-    By itself it tries eleven times with pauses: 3.5 s for each operation while
-    Redis is gone. Once more, at once, is enough for a connection that Redis has
-    closed because it was idle.
-    """
-    client.set_retry(Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
-    return client
-
-
-class RedisStore:
-    """Answers and leases in Redis. Thread-safe."""
-
-    def __init__(self, client: redis.Redis, prefix: str = "bff:tmdb:") -> None:
-        self._client, self._prefix = briefly(client), prefix
-        self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
-        self._owned = client.register_script(_RELEASE)
-        self._longer = client.register_script(HOLD)
-        self._me = uuid4().hex
-
-    def get(self, key: str) -> Stored | None:
-        """Return the answer of the key, however old."""
-        packed: Any = self._try(lambda: self._client.get(self._prefix + key), None)
-        return _unpacked(packed)
-
-    def put(self, key: str, stored: Stored, keep_s: float) -> None:
-        """Keep an answer for `keep_s`."""
-        milliseconds = max(1, int(keep_s * 1000))
-        self._try(
-            lambda: self._client.set(self._prefix + key, stored.pack(), px=milliseconds), None
-        )
-
-    def lease(self, key: str, for_s: float) -> bool:
-        """Take the lease, or say that somebody else has it."""
-        name = f"{self._prefix}lease:{key}"
-        milliseconds = max(1, int(for_s * 1000))
-        return self._try(
-            lambda: bool(self._client.set(name, self._owner(), nx=True, px=milliseconds)), True
-        )
-
-    def release(self, key: str) -> None:
-        """Give the lease back, if it is still the one that this thread took."""
-        name = f"{self._prefix}lease:{key}"
-        self._try(lambda: self._owned(keys=[name], args=[self._owner()]), None)
-
-    def _owner(self) -> str:
-        return f"{self._me}-{threading.get_ident()}"
-
-    def hold(self, key: str, for_s: float) -> None:
-        """Take the lease whoever has it, for longer than it is held already."""
-        name, milliseconds = f"{self._prefix}lease:{key}", max(1, int(for_s * 1000))
-        self._try(lambda: self._longer(keys=[name], args=[milliseconds]), None)
-
-    def held_s(self, key: str) -> float:
-        """Return for how many seconds the lease is still held; 0: by nobody."""
-        return self._try(lambda: self._held_s(key), 0.0)
-
-    def _held_s(self, key: str) -> float:
-        left_ms: Any = self._client.pttl(f"{self._prefix}lease:{key}")
-        return max(0.0, float(left_ms) / 1000)  # negative: there is none
-
-    def health(self) -> Checks:
-        """Return whether Redis is of use."""
-        return self._try.health()
-
-    def close(self) -> None:
-        """Close nothing: the client is shared."""
 
 
 class _Table(SQLiteDict):
@@ -364,8 +208,8 @@ class FileStore:
 
     def __init__(self, path: Path, most: int, most_bytes: int = 256 * 1024 * 1024) -> None:
         self._path, self._most, self._most_bytes = path, most, most_bytes
-        self._bypass = Bypass("file", (sqlite3.Error, OSError))
-        self._bypass_leases = Bypass("leases", (OSError,))
+        self._bypass = Bypass("file", (sqlite3.Error, OSError), _is_locked)
+        self._bypass_leases = Bypass("leases", (OSError,), _is_locked)
         self._open_lock = threading.Lock()
         self._table: _Table | None = None
         self._suspect = False
@@ -387,7 +231,7 @@ class FileStore:
 
     def get(self, key: str) -> Stored | None:
         """Return the answer of the key, however old."""
-        return _unpacked(self._try(lambda: self._get(_name(key)), None))
+        return unpacked(self._try(lambda: self._get(_name(key)), None))
 
     def _get(self, name: str) -> object:
         with self._opened().connection() as connection:
@@ -539,14 +383,6 @@ def _bytes_of(connection: sqlite3.Connection) -> int:
     """Return what the file holds, which is a little more than the answers in it."""
     pages = _number(connection, "PRAGMA page_count") - _number(connection, "PRAGMA freelist_count")
     return pages * _number(connection, "PRAGMA page_size")
-
-
-def _unpacked(packed: object) -> Stored | None:
-    """Read an answer; what is none is as good as absent."""
-    try:
-        return Stored.unpack(packed) if isinstance(packed, bytes) else None
-    except ValueError:
-        return None
 
 
 def _name(key: str) -> str:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from bff.errors import CircuitOpen, Unreachable
-from bff.upstream import board as board_module
-from bff.upstream import store as store_module
-from bff.upstream.board import NoBoard, RedisBoard
+from bff.upstream import bypass as bypass_module
+from bff.upstream.board import NoBoard
 from bff.upstream.breaker import Breaker, BreakerPolicy
+from bff.upstream.over_redis import board as board_module
+from bff.upstream.over_redis.board import RedisBoard
 from tests.upstream.servers import RedisServer
 from tests.upstream.tools import until
 
@@ -30,7 +31,7 @@ WORKER = """
 import sys, time
 import redis
 from bff.errors import CircuitOpen
-from bff.upstream.board import RedisBoard
+from bff.upstream.over_redis.board import RedisBoard
 from bff.upstream.breaker import Breaker, BreakerPolicy
 client = redis.Redis(port=int(sys.argv[1]), socket_timeout=0.2, socket_connect_timeout=0.2)
 policy = BreakerPolicy(failures=2, open_s=float(sys.argv[2]), slow_s=1.0, successes=1)
@@ -226,7 +227,7 @@ def test_board_when_redis_is_back_then_circuits_are_shared_again(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a worker found out meanwhile is told when Redis is back."""
-    monkeypatch.setattr(store_module, "BYPASS_S", 0.2)
+    monkeypatch.setattr(bypass_module, "BYPASS_S", 0.2)
     one, other = shared(redis_server, LONG), shared(redis_server, LONG)
     redis_server.kill()
     fail(one)

@@ -13,9 +13,10 @@ import pytest
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.errors import RateLimited
+from bff.upstream import bypass as bypass_module
 from bff.upstream import governor as governor_module
-from bff.upstream import store as store_module
-from bff.upstream.governor import Ceiling, Governor, LocalTurns, RedisTurns
+from bff.upstream.governor import Ceiling, Governor, LocalTurns
+from bff.upstream.over_redis.turns import RedisTurns
 from bff.upstream.store import FileStore, NoStore
 from tests.upstream.servers import RedisServer
 from tests.upstream.tools import Clock, together, until
@@ -387,7 +388,7 @@ def test_redis_turns_when_redis_is_gone_then_each_has_an_equal_share(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Half of the ceiling for each of two, with one warning each, and shared again afterwards."""
-    monkeypatch.setattr(store_module, "BYPASS_S", 0.2)
+    monkeypatch.setattr(bypass_module, "BYPASS_S", 0.2)
     workers = [make_turns(20, connections=8) for _ in range(2)]
     redis_server.kill()
     for turns in workers:

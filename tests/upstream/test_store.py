@@ -20,8 +20,11 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.upstream import bypass as bypass_module
 from bff.upstream import store as store_module
-from bff.upstream.store import Bypass, FileStore, NoStore, RedisStore, Store, Stored
+from bff.upstream.bypass import Bypass
+from bff.upstream.over_redis.store import RedisStore
+from bff.upstream.store import FileStore, NoStore, Store, Stored
 from tests.upstream.servers import RedisServer
 from tests.upstream.tools import until
 
@@ -195,7 +198,7 @@ def test_bypass_when_many_threads_fail_at_once_then_warns_once_and_skips(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One warning for an outage; one caller tries again; one line when it is back."""
-    monkeypatch.setattr(store_module, "BYPASS_S", 0.05)
+    monkeypatch.setattr(bypass_module, "BYPASS_S", 0.05)
     run, calls, barrier = Bypass("x", (OSError,)), [], threading.Barrier(16)
 
     def fails() -> str:
@@ -281,7 +284,7 @@ def test_file_when_it_breaks_while_it_is_used_then_is_replaced_without_a_restart
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A page that is overwritten: bypassed with a warning, looked at, moved aside."""
-    monkeypatch.setattr(store_module, "BYPASS_S", 0.05)
+    monkeypatch.setattr(bypass_module, "BYPASS_S", 0.05)
     store = make_file()
     for number in range(300):
         store.put(f"k{number}", Stored(b"x" * 2000, 1.0, 1.0), 60)
@@ -311,7 +314,7 @@ def test_file_when_another_process_locks_it_then_is_bypassed_quickly_and_comes_b
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Sixteen threads wait a tenth of a second at most, with one warning; then it works again."""
-    monkeypatch.setattr(store_module, "BYPASS_S", 0.3)
+    monkeypatch.setattr(bypass_module, "BYPASS_S", 0.3)
     store = make_file()
     store.put("a", ANSWER, 60)
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -468,7 +471,7 @@ def test_lease_when_others_lock_the_leases_then_is_given_at_once_and_shared_agai
         other.put("b", ANSWER, 60)
         assert one.get("b") == ANSWER
         assert states(other) == {"file": "in use", "leases": "bypassed"}
-    assert until(lambda: not other.lease("a", 5), store_module.BYPASS_S / 2)
+    assert until(lambda: not other.lease("a", 5), bypass_module.BYPASS_S / 2)
     assert states(other) == {"file": "in use", "leases": "in use"}
     assert warnings(caplog) == 1
 
@@ -569,7 +572,7 @@ def test_redis_when_killed_then_is_bypassed_with_one_warning_and_comes_back(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every operation goes on without, at once; and with it when it is there again."""
-    monkeypatch.setattr(store_module, "BYPASS_S", 0.2)
+    monkeypatch.setattr(bypass_module, "BYPASS_S", 0.2)
     store = RedisStore(redis_server.client())
     store.put("a", ANSWER, 60)
     assert store.get("a") == ANSWER
