@@ -105,8 +105,9 @@ def pre_fork(server: Any, worker: Any) -> None:
     """
     with contextlib.suppress(AttributeError):  # not on every system
         free = sorted(os.sched_getaffinity(0))
-        if len(free) == settings.workers > 1:
-            taken = [getattr(other, "processor", None) for other in server.WORKERS.values()]
+        if len(free) == server.num_workers > 1:
+            workers = server.WORKERS.values()  # after a reload, those that leave among them
+            taken = [one.processor for one in workers if one.generation == worker.generation]
             worker.processor = min(free, key=taken.count)
 
 
@@ -116,7 +117,7 @@ def post_fork(_server: Any, worker: Any) -> None:
     glibc gives each thread a heap of its own, and what one thread has freed is not there for the
     others: 8 MB of a worker. As one thread runs at a time, none waits for a heap.
     """
-    if hasattr(worker, "processor"):
+    if worker.processor is not None:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {worker.processor})
     with contextlib.suppress(AttributeError):  # other C libraries have none

@@ -152,15 +152,17 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A gthread worker that answers refused requests with problem documents.
 
     `application` is the WSGI application as it was loaded; `wsgi` wraps it.
+    `generation` counts the reloads before it, `processor` is the one that it keeps to.
     """
 
     application: Any = None
     wsgi: Any
+    processor: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._thread = threading.local()
-        self._generation = handover.generation
+        self.generation = handover.generation
         self._leave_by: float | None = None
 
     def load_wsgi(self) -> None:
@@ -176,11 +178,11 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return app(environ, start_response)
 
         self.wsgi = timed
-        handover.ready(self.age, self._generation)
+        handover.ready(self.age, self.generation)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop (SIGTERM); at a reload, when the new workers are ready or when told again."""
-        if self._leave_by is None and handover.is_under_way(self._generation):
+        if self._leave_by is None and handover.is_under_way(self.generation):
             self._leave_by = time.monotonic() + self.cfg.graceful_timeout
             return
         super().handle_exit(sig, frame)
@@ -188,7 +190,7 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def is_parent_alive(self) -> bool:
         """Look around, once in each turn of the main loop, which is at least once a second."""
         if self._leave_by is not None and (
-            time.monotonic() > self._leave_by or not handover.is_under_way(self._generation)
+            time.monotonic() > self._leave_by or not handover.is_under_way(self.generation)
         ):
             self.alive = False
         return bool(super().is_parent_alive())

@@ -8,6 +8,7 @@ import json
 import random
 import sqlite3
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import jwt
@@ -21,6 +22,7 @@ LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "fi", "pl", "
 REGIONS = ("US", "DE", "FR", "ES", "IT", "PT", "NL", "SE", "DK", "FI", "PL", "CZ", "JP", "KR")
 
 
+@cache
 def films() -> list[tuple[int, str]]:
     """Return id and title of the stub's films, the popular ones first."""
     with gzip.open(ROOT / "tmdb_stub" / "catalogue.jsonl.gz", "rt") as lines:
@@ -62,13 +64,17 @@ def seed(database: Path, users: int) -> None:
     connection.close()
 
 
+@cache
 def tokens(users: int) -> list[str]:
     """Return a token for each user."""
     return [jwt.encode({"sub": f"user-{user}"}, SECRET, "HS256") for user in range(users)]
 
 
 class Inputs:
-    """Requests that have not been sent before, as far as that matters. Not thread-safe."""
+    """Requests to one server that it has not had before, as far as that matters.
+
+    Not thread-safe.
+    """
 
     def __init__(self, users: int) -> None:
         self._films = films()

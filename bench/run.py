@@ -32,8 +32,8 @@ from bench.measure import Load, Memory, load, need_wrk
 from bench.replay import need_nginx
 from scripts.processes import ROOT
 
-# More than a server can do in a second, so that nothing is asked for twice.
-MOST_NEW, MOST_COLD, MOST_SEARCHES = 2500, 1200, 2500
+# More than a server can do in a second.
+MOST_NEW, MOST_COLD, MOST_SEARCHES, MOST_SLOW = 2500, 1200, 2500, 50
 RECORDERS = 8
 COUNTED = 20  # requests whose upstream calls are counted
 ENRICHED, COMPLETE = "/api/dashboard/movie/550/enriched", "/api/dashboard/complete"
@@ -41,11 +41,12 @@ ENRICHED, COMPLETE = "/api/dashboard/movie/550/enriched", "/api/dashboard/comple
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a server, and what it is asked for in a round of so many seconds."""
+    """One line: a server, and what it is asked for."""
 
     name: str
     server: str  # as in House.server; the BFF's get the server's name behind a slash
-    requests: Callable[[Inputs, int], Sequence[str]]
+    requests: Callable[[Inputs, int], Sequence[str]]  # so many that were not made before
+    most: int = 1  # in a second
     connections: int = 16
     warm: bool = True
     revalidate: bool = False
@@ -55,34 +56,31 @@ class Row:
 
 
 def _same(path: str) -> Callable[[Inputs, int], Sequence[str]]:
-    return lambda _inputs, _seconds: [path]
+    return lambda _inputs, _count: [path]
 
 
-def _new_users(inputs: Inputs, seconds: int) -> Sequence[str]:
-    return inputs.new_users(MOST_NEW * seconds)
-
-
-def _cold(inputs: Inputs, seconds: int) -> Sequence[str]:
-    return inputs.cold(MOST_COLD * seconds)
-
-
-def _searches(inputs: Inputs, seconds: int) -> Sequence[str]:
-    return inputs.searches(MOST_SEARCHES * seconds)
-
-
+NEW, HERE = "feed of a new user, films warm", "upstreams on the same cores"
 BFF = (
     Row("warm feed", "bff", _same(FEED)),
     Row("conditional feed, 304", "bff", _same(FEED), revalidate=True),
     Row("warm enriched movie", "bff", _same(ENRICHED)),
     Row("warm complete", "bff", _same(COMPLETE)),
-    Row("feed of a new user, films warm", "bff", _new_users, warm=False, recorded=True),
-    Row("cold feed", "cold", _cold, warm=False, recorded=True),
-    Row("cold search", "cold", _searches, warm=False, recorded=True),
-    Row("feed of a new user, upstreams on the same cores", "direct", _new_users, warm=False),
-    Row("cold feed, upstreams on the same cores", "direct", _cold, warm=False),
+    Row(NEW, "bff", Inputs.new_users, MOST_NEW, warm=False, recorded=True),
+    Row("cold feed", "cold", Inputs.cold, MOST_COLD, warm=False, recorded=True),
+    Row("cold search", "cold", Inputs.searches, MOST_SEARCHES, warm=False, recorded=True),
+    Row(f"{NEW}, {HERE}", "direct", Inputs.new_users, MOST_NEW, warm=False),
+    Row(f"cold feed, {HERE}", "direct", Inputs.cold, MOST_COLD, warm=False),
     Row("warm feed, half of the peak", "bff", _same(FEED), half_of="warm feed"),
     Row("warm feed, 256 clients", "bff", _same(FEED), connections=256),
-    Row("cold feed, TMDB 200 ms, users 50 ms", "direct", _cold, 4, warm=False, slow_upstreams=True),
+    Row(
+        "cold feed, TMDB 200 ms, users 50 ms",
+        "direct",
+        Inputs.cold,
+        MOST_SLOW,
+        connections=4,
+        warm=False,
+        slow_upstreams=True,
+    ),
 )
 PEERS = (
     Row("FastAPI + httpx, 3 calls", "fastapi", _same(FEED)),
@@ -124,8 +122,10 @@ class Result:
 class Bench:
     """Measures rows, round by round, each beside the bare route of gunicorn."""
 
-    def __init__(self, built: House, inputs: Inputs, seconds: int) -> None:
-        self.house, self.inputs, self.seconds = built, inputs, seconds
+    def __init__(self, built: House, users: int, seconds: int) -> None:
+        self.house, self.seconds = built, seconds
+        # For each server: nothing that one was asked for is known to another.
+        self.inputs: dict[str, Inputs] = defaultdict(lambda: Inputs(users))
         self.results: dict[str, Result] = defaultdict(Result)
 
     def round(self, plan: Sequence[tuple[str, str, Row]]) -> None:
@@ -144,10 +144,10 @@ class Bench:
 
     def _measure(self, name: str, server: str, row: Row) -> tuple[Load, float]:
         served = self.house.server(server)
-        headers = self._prepare(served, row)
+        asked = row.requests(self.inputs[server], row.most * self.seconds)
+        headers = self._prepare(served, row, asked[0])
         peak = self.results[name.replace(row.name, row.half_of)].loads[-1] if row.half_of else None
         pace = peak.requests / peak.seconds / 2 / row.connections if peak else 0.0
-        asked = row.requests(self.inputs, self.seconds)
         if row.recorded:
             self._record(asked)
         stack = self.house.stack
@@ -172,7 +172,7 @@ class Bench:
         if len(asked) > 1 and found.requests > len(asked):
             raise SystemExit(f"{name}: {found.requests} requests, only {len(asked)} were prepared")
         result = self.results[name]
-        result.calls = self._calls(served, row, headers)
+        result.calls = self._calls(served, row.requests(self.inputs[server], COUNTED), headers)
         result.memory = served.memory()
         return found, used / found.requests * 1000
 
@@ -198,22 +198,22 @@ class Bench:
             seen = now
             time.sleep(0.3)
 
-    def _calls(self, served: Served, row: Row, headers: list[str]) -> float:
+    def _calls(self, served: Served, asked: Sequence[str], headers: list[str]) -> float:
         """Return the upstream calls of a request; one after the other, so that all are counted."""
         self._settle()
         before = self.house.upstream_calls()
         sent = dict(header.split(": ") for header in headers)
-        for line in (list(row.requests(self.inputs, 1)) * COUNTED)[:COUNTED]:
+        for line in (list(asked) * COUNTED)[:COUNTED]:
             path, _, token = line.partition("\t")
             authorization = {"Authorization": f"Bearer {token}"} if token else {}
             requests.get(served.base + path, headers=sent | authorization, timeout=10)
         return (self.house.upstream_calls() - before) / COUNTED
 
-    def _prepare(self, served: Served, row: Row) -> list[str]:
+    def _prepare(self, served: Served, row: Row, asked: str) -> list[str]:
         """Have every worker know what is warm, and return the headers to send."""
         if row.server == "bare":
             return []
-        path = row.requests(self.inputs, self.seconds)[0] if row.warm else FEED
+        path = asked if row.warm else FEED
         for _ in range(24):  # connections of their own, so that each worker is met
             answer = requests.get(served.base + path, timeout=10)
             answer.raise_for_status()
@@ -237,6 +237,14 @@ def plan(servers: Sequence[str], words: Sequence[str]) -> list[tuple[str, str, R
 
 def _wanted(name: str, words: Sequence[str]) -> bool:
     return not words or any(word.lower() in name.lower() for word in words)
+
+
+def _users(chosen: Sequence[tuple[str, str, Row]], seconds: int) -> int:
+    """Return how many users the server with the most of them is asked for in a round."""
+    needed: dict[str, int] = defaultdict(int)
+    for _, server, row in chosen:
+        needed[server] += row.most * seconds + COUNTED
+    return max(needed.values())
 
 
 def machine() -> str:
@@ -280,12 +288,12 @@ def main() -> None:
     servers = ("gunicorn", "granian") if options.server == "both" else (options.server,)
     chosen = plan(servers, options.rows)
     about = machine()
-    users = 4 * MOST_NEW * (options.seconds + 1) * options.rounds + 1000
+    users = _users(chosen, options.seconds) * options.rounds
     with (
         tempfile.TemporaryDirectory(prefix="bff-bench-") as folder,
         house(Path(folder), users, replay=True) as built,
     ):
-        bench = Bench(built, Inputs(users), options.seconds)
+        bench = Bench(built, users, options.seconds)
         for number in range(options.rounds):
             sys.stderr.write(f"round {number + 1} of {options.rounds}\n")
             bench.round(chosen)

@@ -200,8 +200,8 @@ class _Table(SQLiteDict):
 class FileStore:
     """Answers in one SQLite file that the workers of a machine share, and leases beside it.
 
-    Thread-safe. A file that is no database, or a broken one, is moved aside. `most` entries
-    of `most_bytes` together are kept; those that expire first go first.
+    Thread-safe. A file that is no database, or a broken one, is moved aside. It has `most`
+    entries and `most_bytes`, about; those that expire first go first.
     """
 
     PRUNE_EVERY = 200
@@ -259,12 +259,15 @@ class FileStore:
                     " (SELECT key FROM answers ORDER BY expires DESC LIMIT -1 OFFSET ?)",
                     (self._most,),
                 )
-            if _bytes_of(connection) > self._most_bytes:
+            held = _bytes_of(connection)
+            if held > self._most_bytes:
+                # The file is larger than its answers, by more or less. A tenth more than needed
+                # goes, so that the next look that goes through all of them is a while away.
                 connection.execute(
                     "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key,"
                     " SUM(LENGTH(value)) OVER (ORDER BY expires DESC, key) AS bytes FROM answers)"
-                    " WHERE bytes > ?)",
-                    (self._most_bytes,),
+                    " WHERE bytes > (SELECT SUM(LENGTH(value)) FROM answers) * ?)",
+                    (0.9 * self._most_bytes / held,),
                 )
 
     def lease(self, key: str, for_s: float) -> bool:
