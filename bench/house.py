@@ -63,7 +63,7 @@ class House:
         self._served: dict[str, Served] = {}
 
     def server(self, name: str) -> Served:
-        """Return a server: a peer by its name, or one of these, `/`, and what serves it.
+        """Return a server: a peer or `tmdb-stub`, or one of these, `/`, and what serves it.
 
         `bare`; `bff`, the BFF; `cold`, `direct` and `recorder`, the BFF without TMDB's ceiling.
         """
@@ -83,6 +83,9 @@ class House:
             served.process.end(10)
 
     def _start(self, name: str) -> Served:
+        if name == "tmdb-stub":
+            stub = self.stack.servers["tmdb"]
+            return Served(stub, f"http://127.0.0.1:{stub.port}")
         what, _, server = name.partition("/")
         port = free_ports(1)[0]
         folder = self.directory / name.replace("/", "-")

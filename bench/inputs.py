@@ -107,6 +107,11 @@ class Inputs:
             raise SystemExit("no more pages of films to ask for: fewer --rounds or --seconds")
         return [f"{FEED}?{page}\t{next(self._tokens)}" for page in pages]
 
+    def lists(self, count: int) -> list[str]:
+        """Return lists of TMDB itself, as a cold feed asks for them."""
+        pages = itertools.islice(self._pages, count)
+        return [f"/3/movie/popular?{page}\tany" for page in pages]
+
     def searches(self, count: int) -> list[str]:
         """Return searches that were not made before, by one user."""
         path = "/api/dashboard/search/enriched?query="

@@ -83,6 +83,15 @@ BFF = (
     ),
 )
 PEERS = (
+    Row(
+        "TMDB's stub alone, 200 ms",
+        "tmdb-stub",
+        Inputs.lists,
+        MOST_SLOW,
+        connections=4,
+        warm=False,
+        slow_upstreams=True,
+    ),
     Row("FastAPI + httpx, 3 calls", "fastapi", _same(FEED)),
     Row("Fastify + undici, 3 calls", "fastify", _same(FEED)),
     Row("Fastify + undici, TMDB's answer kept, 2 calls", "fastify-cached", _same(FEED)),
@@ -211,7 +220,7 @@ class Bench:
 
     def _prepare(self, served: Served, row: Row, asked: str) -> list[str]:
         """Have every worker know what is warm, and return the headers to send."""
-        if row.server == "bare":
+        if row.server in ("bare", "tmdb-stub"):
             return []
         path = asked if row.warm else FEED
         for _ in range(24):  # connections of their own, so that each worker is met
