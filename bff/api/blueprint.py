@@ -49,7 +49,9 @@ class StrictParser(FlaskParser):
         for name, values in req.args.lists():
             if len(values) > 1:
                 errors[name] = ["Must be given once."]
-            elif any(unicodedata.category(char) == "Cc" for char in values[0]):
+            elif not values[0].isprintable() and any(
+                unicodedata.category(char) == "Cc" for char in values[0]
+            ):
                 errors[name] = ["Must not hold control characters."]
         if errors:
             raise refuse(errors, "query")
