@@ -103,12 +103,13 @@ def pre_fork(server: Any, worker: Any) -> None:
     waits: docs/decisions/0016. Where there are more or fewer processors than workers, somebody
     else has decided how they are used.
     """
-    with contextlib.suppress(AttributeError):  # not on every system
-        free = sorted(os.sched_getaffinity(0))
-        if len(free) == server.num_workers > 1:
-            workers = server.WORKERS.values()  # after a reload, those that leave among them
-            taken = [one.processor for one in workers if one.generation == worker.generation]
-            worker.processor = min(free, key=taken.count)
+    if not (hasattr(os, "sched_getaffinity") and hasattr(worker, "processor")):
+        return  # another system, or another class of workers (-k)
+    free = sorted(os.sched_getaffinity(0))
+    if len(free) == server.num_workers > 1:
+        workers = server.WORKERS.values()  # after a reload, those that leave among them
+        taken = [one.processor for one in workers if one.generation == worker.generation]
+        worker.processor = min(free, key=taken.count)
 
 
 def post_fork(_server: Any, worker: Any) -> None:
@@ -117,9 +118,10 @@ def post_fork(_server: Any, worker: Any) -> None:
     glibc gives each thread a heap of its own, and what one thread has freed is not there for the
     others: 8 MB of a worker. As one thread runs at a time, none waits for a heap.
     """
-    if worker.processor is not None:
+    processor = getattr(worker, "processor", None)
+    if processor is not None:
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {worker.processor})
+            os.sched_setaffinity(0, {processor})
     with contextlib.suppress(AttributeError):  # other C libraries have none
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 

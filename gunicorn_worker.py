@@ -152,7 +152,7 @@ class BffWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A gthread worker that answers refused requests with problem documents.
 
     `application` is the WSGI application as it was loaded; `wsgi` wraps it.
-    `generation` counts the reloads before it, `processor` is the one that it keeps to.
+    `generation` is the one of `Handover`, `processor` the one that it keeps to.
     """
 
     application: Any = None

@@ -102,15 +102,17 @@ class Inputs:
 
     def cold(self, count: int) -> list[str]:
         """Return feeds whose films and user were not seen before."""
-        pages = list(itertools.islice(self._pages, count))
-        if len(pages) < count:
-            raise SystemExit("no more pages of films to ask for: fewer --rounds or --seconds")
-        return [f"{FEED}?{page}\t{next(self._tokens)}" for page in pages]
+        return [f"{FEED}?{page}\t{next(self._tokens)}" for page in self._next_pages(count)]
 
     def lists(self, count: int) -> list[str]:
         """Return lists of TMDB itself, as a cold feed asks for them."""
-        pages = itertools.islice(self._pages, count)
-        return [f"/3/movie/popular?{page}\tany" for page in pages]
+        return [f"/3/movie/popular?{page}\tany" for page in self._next_pages(count)]
+
+    def _next_pages(self, count: int) -> list[str]:
+        pages = list(itertools.islice(self._pages, count))
+        if len(pages) < count:
+            raise SystemExit("no more pages of films to ask for: fewer --rounds or --seconds")
+        return pages
 
     def searches(self, count: int) -> list[str]:
         """Return searches that were not made before, by one user."""

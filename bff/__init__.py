@@ -145,10 +145,10 @@ class App(Flask):
         """Return what finds the route of a request.
 
         Flask looks at the host twice and encodes it each time, for rules by host and subdomain
-        that this app has not: 6 % of a warm page.
+        that this app has not: 6 % of a warm page. What is unusual is left to it.
         """
-        if request is None:
-            return super().create_url_adapter(None)
+        if request is None or "HTTP_UPGRADE" in request.environ or self.config["TRUSTED_HOSTS"]:
+            return super().create_url_adapter(request)
         request.host = host = get_host(request.environ)
         return MapAdapter(
             self.url_map,
@@ -156,7 +156,7 @@ class App(Flask):
             request.root_path or "/",
             "",
             request.scheme,
-            request.path if request.environ.get("PATH_INFO") else "",
+            request.path if request.environ.get("PATH_INFO", "/") else "",
             request.method,
             request.query_string.decode(errors="replace"),
         )

@@ -61,7 +61,7 @@ class Bypass:
     def health(self) -> Checks:
         """Return whether operations are skipped just now."""
         state = "bypassed" if self._lost else "in use"
-        output = "it had a fault, and is tried again every few seconds"
+        output = "it had a fault, and is tried again in some seconds at the most"
         return {
             "cache:store": [
                 check(state, not self._lost, kind="datastore", of=self._name, output=output)

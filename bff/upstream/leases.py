@@ -6,6 +6,7 @@ two transactions of a cold page's three: see docs/decisions/0015.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -40,15 +41,16 @@ class Leases:
         path.parent.mkdir(parents=True, exist_ok=True)
         size = SLOTS * _WORD
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = threading.Lock()
         try:
-            # With a hole in the file, a write on a full disk would end the process (SIGBUS).
-            os.posix_fallocate(self._file, 0, 2 * size)
+            if os.fstat(self._file).st_size < 2 * size:
+                with self._alone():
+                    _fill(self._file, 2 * size)
             memory = memoryview(mmap.mmap(self._file, 2 * size))
         except BaseException:
             os.close(self._file)
             raise
         self._keys, self._ends = memory[:size].cast("Q"), memory[size:].cast("d")
-        self._lock = threading.Lock()
 
     def take(self, key: str, for_s: float) -> float | None:
         """Take the lease of a key and return its end, which tells it; None: another has it.
@@ -137,6 +139,13 @@ class Leases:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
         finally:
             self._lock.release()
+
+
+def _fill(file: int, size: int) -> None:
+    """Give a file its size, without a hole: a write to one on a full disk is a SIGBUS."""
+    has = os.fstat(file).st_size
+    if has < size and os.pwrite(file, bytes(size - has), has) < size - has:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _is_held(end: float, now: float) -> bool:

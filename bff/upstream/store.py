@@ -200,8 +200,8 @@ class _Table(SQLiteDict):
 class FileStore:
     """Answers in one SQLite file that the workers of a machine share, and leases beside it.
 
-    Thread-safe. A file that is no database, or a broken one, is moved aside. It has `most`
-    entries and `most_bytes`, about; those that expire first go first.
+    Thread-safe. A file that is no database, or a broken one, is moved aside. It keeps
+    about `most` entries and `most_bytes` at the most; those that expire first go first.
     """
 
     PRUNE_EVERY = 200
@@ -261,13 +261,15 @@ class FileStore:
                 )
             held = _bytes_of(connection)
             if held > self._most_bytes:
-                # The file is larger than its answers, by more or less. A tenth more than needed
-                # goes, so that the next look that goes through all of them is a while away.
+                # The limit is one of the file, which is larger than its answers by more or less:
+                # they give up the same share. A tenth more goes, so that it is a while until all
+                # of them are looked through again.
+                share_to_keep = 0.9 * self._most_bytes / held
                 connection.execute(
                     "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key,"
                     " SUM(LENGTH(value)) OVER (ORDER BY expires DESC, key) AS bytes FROM answers)"
                     " WHERE bytes > (SELECT SUM(LENGTH(value)) FROM answers) * ?)",
-                    (0.9 * self._most_bytes / held,),
+                    (share_to_keep,),
                 )
 
     def lease(self, key: str, for_s: float) -> bool:
@@ -292,6 +294,11 @@ class FileStore:
 
     def held_s(self, key: str) -> float:
         """Return for how many seconds the lease is still held; 0: by nobody."""
+        leases = self._leases
+        if (
+            leases is not None
+        ):  # looking takes no lock: it says nothing of whether others can be had
+            return leases.held_s(key)
         return self._leased(lambda leases: leases.held_s(key), 0.0)
 
     def _leased(self, operation: Callable[[Leases], T], otherwise: T) -> T:

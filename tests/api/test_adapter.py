@@ -44,7 +44,7 @@ PATHS = (
     "/nothing",
     "/api/movies/x",
 )
-OF_FLASK = ("server_name", "script_name", "subdomain", "url_scheme", "default_method")
+PARTS = ("server_name", "script_name", "subdomain", "url_scheme", "default_method")
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     cache = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
     settings = {"ENV_FILE": os.devnull, "CACHE_FILE": cache, "USER_SERVICE_EVENTS": "false"}
     with mock.patch.dict(os.environ, settings, clear=True):
-        made = bff.create_app(Config.from_env())
-    made.extensions["bff"].close()
-    return made
+        built = bff.create_app(Config.from_env())
+    built.extensions["bff"].close()
+    return built
 
 
 def found(adapter: MapAdapter) -> object:
@@ -75,7 +75,7 @@ def made(make: Any, *given: object) -> tuple[object, ...]:
         adapter = make(*given)
     except HTTPException as error:
         return (type(error),)
-    return (*(getattr(adapter, name) for name in OF_FLASK), found(adapter))
+    return (*(getattr(adapter, name) for name in PARTS), found(adapter))
 
 
 @given(
@@ -84,11 +84,20 @@ def made(make: Any, *given: object) -> tuple[object, ...]:
     st.sampled_from(("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PURGE")),
     st.sampled_from(("http", "https")),
     st.sampled_from(("", "/bff")),
+    st.sampled_from(({}, {"HTTP_CONNECTION": "upgrade", "HTTP_UPGRADE": "websocket"})),
+    st.sampled_from((None, "HTTP_HOST", "PATH_INFO", "SCRIPT_NAME")),
 )
 def test_adapter_when_given_any_request_then_finds_what_flask_finds(
-    app: Flask, host: str, path: str, method: str, scheme: str, root: str
+    app: Flask,
+    host: str,
+    path: str,
+    method: str,
+    scheme: str,
+    root: str,
+    more: dict[str, str],
+    absent: str | None,
 ) -> None:
-    """Also where the host is none, and behind a prefix."""
+    """Also where the host is none, behind a prefix, and for a WebSocket."""
     environ = EnvironBuilder(path="/", method=method).get_environ()
     environ |= {
         "HTTP_HOST": host,
@@ -96,7 +105,10 @@ def test_adapter_when_given_any_request_then_finds_what_flask_finds(
         "QUERY_STRING": "a=%C3%BC&b",
         "wsgi.url_scheme": scheme,
         "SCRIPT_NAME": root,
+        **more,
     }
+    if absent is not None:
+        del environ[absent]
     ours, theirs = app.request_class(environ), app.request_class(environ)
 
     assert made(app.create_url_adapter, ours) == made(Flask.create_url_adapter, app, theirs)

@@ -136,6 +136,39 @@ def test_take_when_another_process_has_the_table_then_it_gives_up_soon(
     assert leases.take("a", 5) is not None
 
 
+def test_leases_when_made_then_the_room_is_taken(path: Path) -> None:
+    """A hole would be filled when a lease is taken: on a full disk that ends the process."""
+    Leases(path).close()
+    assert path.stat().st_blocks * 512 >= path.stat().st_size == 2 * 8 * SLOTS
+
+
+FULL = """
+import os, resource, sys
+from pathlib import Path
+from bff.upstream.leases import Leases
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+before = len(os.listdir("/proc/self/fd"))
+try:
+    Leases(Path(sys.argv[1]))
+except OSError as error:
+    print(len(os.listdir("/proc/self/fd")) - before)
+"""
+
+
+def test_leases_when_there_is_no_room_then_an_error_says_so_and_nothing_stays_open(
+    path: Path,
+) -> None:
+    """The store goes on without them."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "0\n"), ran.stderr
+
+
 def test_leases_when_closed_then_nothing_is_done(path: Path) -> None:
     """Not to a file either that has the number of the closed one."""
     leases = Leases(path)

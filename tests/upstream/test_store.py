@@ -485,6 +485,7 @@ def test_lease_when_others_lock_the_leases_then_is_given_at_once_and_shared_agai
         started = time.monotonic()
         for _ in range(100):
             assert other.lease("a", 5)
+            assert other.held_s("a") > 4  # whoever has it, and without a word of "back"
         assert time.monotonic() - started < 0.2
         other.put("b", ANSWER, 60)
         assert one.get("b") == ANSWER
