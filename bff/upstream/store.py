@@ -295,9 +295,7 @@ class FileStore:
     def held_s(self, key: str) -> float:
         """Return for how many seconds the lease is still held; 0: by nobody."""
         leases = self._leases
-        if (
-            leases is not None
-        ):  # looking takes no lock: it says nothing of whether others can be had
+        if leases is not None:  # looking takes no lock, and says nothing of whether others can
             return leases.held_s(key)
         return self._leased(lambda leases: leases.held_s(key), 0.0)
 
