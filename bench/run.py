@@ -35,6 +35,8 @@ from scripts.processes import ROOT
 # More than a server can do in a second.
 MOST_NEW, MOST_COLD, MOST_SEARCHES, MOST_SLOW = 2500, 1200, 2500, 50
 RECORDERS = 8
+TMDB_MS, USERS_MS = 200, 50
+SLOW_CLIENTS = 4
 COUNTED = 20  # requests whose upstream calls are counted
 ENRICHED, COMPLETE = "/api/dashboard/movie/550/enriched", "/api/dashboard/complete"
 
@@ -77,7 +79,7 @@ BFF = (
         "direct",
         Inputs.cold,
         MOST_SLOW,
-        connections=4,
+        connections=SLOW_CLIENTS,
         warm=False,
         slow_upstreams=True,
     ),
@@ -88,7 +90,7 @@ PEERS = (
         "tmdb-stub",
         Inputs.lists,
         MOST_SLOW,
-        connections=4,
+        connections=SLOW_CLIENTS,
         warm=False,
         slow_upstreams=True,
     ),
@@ -161,8 +163,7 @@ class Bench:
             self._record(asked)
         stack = self.house.stack
         if row.slow_upstreams:
-            stack.faults("tmdb", latency_ms=200)
-            stack.faults("users", latency_ms=50)
+            self._slow_down()
         self._settle()
         before = served.cpu_s()
         found = load(
@@ -199,6 +200,23 @@ class Bench:
 
         with ThreadPoolExecutor(RECORDERS) as pool:
             list(pool.map(ask, (asked[first::RECORDERS] for first in range(RECORDERS))))
+
+    def _slow_down(self) -> None:
+        """Have the upstreams' answers take 200 and 50 ms.
+
+        The fault is what TMDB's stub waits before it works, so it waits that much less.
+        """
+        stack, stub = self.house.stack, self.house.server("tmdb-stub")
+        stack.faults("users", latency_ms=USERS_MS)
+        stack.faults("tmdb", latency_ms=TMDB_MS)
+        seen = load(
+            stub.base,
+            self.inputs["tmdb-stub"].lists(MOST_SLOW),
+            self.house.directory / "requests",
+            seconds=2,
+            connections=SLOW_CLIENTS,
+        )
+        stack.faults("tmdb", latency_ms=2 * TMDB_MS - seen.p50_ms)
 
     def _settle(self) -> None:
         """Return when what wrk has left behind is done: no upstream is called any more."""
