@@ -11,7 +11,7 @@ try:
 except ConfigError as error:
     sys.exit(str(error))  # the list of faults, and no traceback
 
-# What is loaded stays: a collection need not look through it each time, 5 to 30 ms during which
-# no other thread runs.
+# What is loaded stays, and a collection of garbage, during which no other thread runs, need not
+# look through it each time.
 gc.collect()
 gc.freeze()

@@ -61,6 +61,7 @@ def _same(path: str) -> Callable[[Inputs, int], Sequence[str]]:
     return lambda _inputs, _count: [path]
 
 
+BARE = Row("bare Flask route", "bare", _same("/bare"))
 NEW, HERE = "feed of a new user, films warm", "upstreams on the same cores"
 BFF = (
     Row("warm feed", "bff", _same(FEED)),
@@ -73,6 +74,7 @@ BFF = (
     Row(f"{NEW}, {HERE}", "direct", Inputs.new_users, MOST_NEW, warm=False),
     Row(f"cold feed, {HERE}", "direct", Inputs.cold, MOST_COLD, warm=False),
     Row("warm feed, half of the peak", "bff", _same(FEED), half_of="warm feed"),
+    Row(f"{BARE.name}, half of the peak", "bare", _same("/bare"), half_of=BARE.name),
     Row("warm feed, 256 clients", "bff", _same(FEED), connections=256),
     Row(
         "cold feed, TMDB 200 ms, users 50 ms",
@@ -146,7 +148,7 @@ class Bench:
             sys.stderr.write(f"  {name}\n")
             yardstick = "bare/granian" if server.endswith("/granian") else "bare/gunicorn"
             found, cpu_ms = self._measure(name, server, row)
-            if row.server == "bare":
+            if row is BARE:
                 bare[server] = cpu_ms
             result = self.results[name]
             result.loads.append(found)
@@ -250,11 +252,10 @@ class Bench:
 def plan(servers: Sequence[str], words: Sequence[str]) -> list[tuple[str, str, Row]]:
     """Return what to measure; the bare route is always there, to compare with."""
     found = []
-    bare = Row("bare Flask route", "bare", _same("/bare"))
     for server in ("gunicorn", "granian"):
-        rows = [bare, *(row for row in BFF if _wanted(f"{server}: {row.name}", words))]
+        rows = [BARE, *(row for row in BFF if _wanted(f"{server}: {row.name}", words))]
         if server in servers or server == "gunicorn":
-            chosen = rows if server in servers else [bare]
+            chosen = rows if server in servers else [BARE]
             found += [(f"{server}: {row.name}", f"{row.server}/{server}", row) for row in chosen]
     needed = {row.half_of for _, _, row in found} - {""}
     if needed - {row.name for _, _, row in found}:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from flask import Flask
@@ -15,21 +14,9 @@ from flask import Flask
 import bff
 from bff import reads
 from bff.reads import READS
-from config import Config
 
 PACKAGE = Path(bff.__file__).parent
 PERSONAL = ("/api/users", "/api/dashboard")
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """An app with the contract's defaults; no request of these tests leaves it."""
-    cache = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
-    settings = {"ENV_FILE": os.devnull, "CACHE_FILE": cache, "USER_SERVICE_EVENTS": "false"}
-    with mock.patch.dict(os.environ, settings, clear=True):
-        made = bff.create_app(Config.from_env())
-    made.extensions["bff"].close()
-    return made
 
 
 def test_reads_when_the_table_has_a_row_then_it_has_a_route(app: Flask) -> None:
@@ -102,6 +89,7 @@ def test_app_when_there_is_no_redis_then_its_client_is_not_loaded(
     url: str, loaded: bool, tmp_path: Path
 ) -> None:
     """It takes 8 MB of each worker, and two libraries load it in case it is needed."""
+    # A process, because here the client is loaded already; what it prints is read.
     program = (
         "import sys; from bff import create_app; from config import Config\n"
         "create_app(Config.from_env()).extensions['bff'].close(); print('redis' in sys.modules)"

@@ -142,6 +142,7 @@ def test_leases_when_made_then_the_room_is_taken(path: Path) -> None:
     assert path.stat().st_blocks * 512 >= path.stat().st_size == 2 * 8 * SLOTS
 
 
+# A process, because a limit of file sizes is one of the whole process; what it prints is read.
 FULL = """
 import os, resource, sys
 from pathlib import Path

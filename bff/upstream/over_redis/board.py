@@ -10,11 +10,9 @@ from uuid import uuid4
 import redis
 
 from bff.upstream.bypass import Bypass
-from bff.upstream.over_redis.client import briefly
+from bff.upstream.over_redis.client import RELEASE, briefly
 
 LOOK_EVERY_S = 0.25  # how old a worker's view of the others may be
-# A probe that took longer than its time may meanwhile be another worker's.
-_PROBED = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
 
 
 class RedisBoard:
@@ -30,7 +28,7 @@ class RedisBoard:
         self._client, self._prefix = briefly(client), prefix
         self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
         self._me = uuid4().hex
-        self._probed = client.register_script(_PROBED)
+        self._probed = client.register_script(RELEASE)
         self._seen: dict[str, tuple[float, float | None]] = {}
         self._untold: dict[str, tuple[float, float]] = {}  # circuits by moment and time to keep
         self._lock = threading.Lock()

@@ -6,6 +6,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+# What has run out may meanwhile be somebody else's.
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
 # A shorter time does not take the place of a longer one.
 HOLD = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then

@@ -10,11 +10,8 @@ import redis
 
 from bff.health import Checks
 from bff.upstream.bypass import Bypass
-from bff.upstream.over_redis.client import HOLD, briefly
+from bff.upstream.over_redis.client import HOLD, RELEASE, briefly
 from bff.upstream.store import Stored, unpacked
-
-# A lease that has run out may meanwhile be somebody else's.
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
 
 
 class RedisStore:
@@ -23,7 +20,7 @@ class RedisStore:
     def __init__(self, client: redis.Redis, prefix: str = "bff:tmdb:") -> None:
         self._client, self._prefix = briefly(client), prefix
         self._try = Bypass("redis", (redis.RedisError, ValueError, OSError))
-        self._owned = client.register_script(_RELEASE)
+        self._owned = client.register_script(RELEASE)
         self._longer = client.register_script(HOLD)
         self._me = uuid4().hex
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
-from unittest import mock
 
-import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter, RequestRedirect
 from werkzeug.test import EnvironBuilder
-
-import bff
-from config import Config
 
 HOSTS = (
     "localhost",
@@ -45,17 +39,6 @@ PATHS = (
     "/api/movies/x",
 )
 PARTS = ("server_name", "script_name", "subdomain", "url_scheme", "default_method")
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """An app; no request of these tests leaves it."""
-    cache = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
-    settings = {"ENV_FILE": os.devnull, "CACHE_FILE": cache, "USER_SERVICE_EVENTS": "false"}
-    with mock.patch.dict(os.environ, settings, clear=True):
-        built = bff.create_app(Config.from_env())
-    built.extensions["bff"].close()
-    return built
 
 
 def found(adapter: MapAdapter) -> object:
