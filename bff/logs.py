@@ -7,6 +7,7 @@ it comes from. A user's name is never written.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -99,6 +100,44 @@ class TextFormatter(_Formatter):
         return line
 
 
+class _LineHandler(logging.Handler):
+    """Writes each line in one call of the system, and holds no lock meanwhile.
+
+    A thread lets others run while the system writes. With the lock that other
+    handlers have, those run into it one after the other, which costs a tenth of
+    the requests where 256 clients ask at once. The system keeps lines apart, as
+    it must for those of several workers.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the record's line, without the lock that `Handler.handle` takes."""
+        if not self.filter(record):
+            return False
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line."""
+        try:
+            left = f"{self.format(record)}\n".encode(errors="backslashreplace")
+            while left:  # all of it at once, unless a disk or a pipe is full
+                left = left[os.write(self._stream.fileno(), left) :]
+        except Exception:
+            self.handleError(record)
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    try:
+        stream.fileno()
+    except (OSError, ValueError):  # in memory, or closed
+        return logging.StreamHandler(stream)
+    return _LineHandler(stream)
+
+
 def configure(level: str, form: str, salt: str, stream: TextIO = sys.stderr) -> None:
     """Send the logs of `bff` to `stream`; `form`: `json`, `text` or `auto` (text in a terminal).
 
@@ -108,7 +147,7 @@ def configure(level: str, form: str, salt: str, stream: TextIO = sys.stderr) -> 
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     if form == "auto":
         form = "text" if stream.isatty() else "json"
-    handler = logging.StreamHandler(stream)
+    handler = _handler(stream)
     handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(salt))
     root = logging.getLogger("bff")
     root.handlers[:] = [handler]

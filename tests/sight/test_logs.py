@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import os
 import re
 import secrets
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 
@@ -61,24 +67,33 @@ def test_logs_when_requests_of_all_kinds_were_sent_then_no_user_and_no_secret_is
     assert any(re.fullmatch(r"[0-9a-f]{12}", line.get("user", "")) for line in asked)
 
 
+@contextlib.contextmanager
+def logging_to(stream: TextIO, form: str) -> Iterator[None]:
+    """Send the logs to `stream` for a while."""
+    root = logging.getLogger("bff")
+    kept = (root.handlers[:], root.level, root.propagate)
+    try:
+        logs.configure("INFO", form, "salt", stream)
+        yield
+    finally:
+        root.handlers[:], root.level, root.propagate = kept
+
+
 def said(form: str, user: str | None = "anna") -> str:
     """Return what one event and one bug look like."""
     stream = io.StringIO()
-    root = logging.getLogger("bff")
-    kept = (root.handlers[:], root.level, root.propagate)
-    before = context.current()
-    try:
-        logs.configure("INFO", form, "salt", stream)
+    log = logging.getLogger("bff.test")
+
+    def say() -> None:
         context.enter(RequestContext("id-1", Deadline.after(1), user=user, trace_id="ab" * 16))
-        log = logging.getLogger("bff.test")
         logs.event(log, logging.INFO, "request", route="/x", status=200, duration_ms=1.5)
         try:
             raise ValueError("broken")
         except ValueError as error:
             logs.failure(log, "bug", error)
-    finally:
-        context.enter(before)
-        root.handlers[:], root.level, root.propagate = kept
+
+    with logging_to(stream, form):
+        copy_context().run(say)
     return stream.getvalue()
 
 
@@ -103,3 +118,35 @@ def test_json_when_a_program_reads_it_then_each_line_is_an_object() -> None:
     assert (first["event"], first["status"], first["request_id"]) == ("request", 200, "id-1")
     assert second["exception"].endswith("ValueError: broken")
     assert "anna" not in said("json") + said("text")
+
+
+def test_lines_when_threads_write_more_than_a_pipe_holds_then_each_line_is_whole() -> None:
+    """They are written without a lock; whoever reads is slower than they are."""
+    reader, writer = os.pipe()
+    log = logging.getLogger("bff.test")
+
+    def write(thread: int) -> None:
+        for number in range(300):
+            logs.event(log, logging.INFO, "request", thread=thread, number=number, text="x" * 400)
+
+    with open(reader) as read, open(writer, "w") as written, logging_to(written, "json"):
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        found = [json.loads(read.readline()) for _ in range(8 * 300)]
+        for thread in threads:
+            thread.join()
+
+    numbers = {
+        thread: [line["number"] for line in found if line["thread"] == thread]
+        for thread in range(8)
+    }
+    assert all(seen == list(range(300)) for seen in numbers.values())
+
+
+def test_a_line_when_its_text_is_no_utf_8_then_it_is_written_all_the_same(tmp_path: Path) -> None:
+    """A lone surrogate can come out of JSON and into an exception."""
+    with (tmp_path / "log").open("w") as file, logging_to(file, "text"):
+        logs.event(logging.getLogger("bff.test"), logging.INFO, "odd", text="a\ud800b")
+
+    assert "text=a\\ud800b" in (tmp_path / "log").read_text()
