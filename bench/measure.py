@@ -50,16 +50,19 @@ def load(
     seconds: int,
     connections: int,
     pace: float = 0,
+    at_random: bool = False,
     headers: Sequence[str] = (),
 ) -> Load:
     """Send `requests` (`path<TAB>token`) in their order, again from the first where they end.
 
-    `pace`: requests a second of each connection at most.
+    `pace`: so many requests a second in place of as many as can be, at even moments or at
+    random ones (a Poisson process), as far as there are connections that have their answer.
     """
     file.write_text("\n".join(requests) + "\n")
     command = [need_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
     command += [part for header in headers for part in ("-H", header)]
     command += ["-s", str(SCRIPT), base, "--", str(file), f"{pace:g}"]
+    command += ["random"] if at_random else []
     ran = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     return Load(**json.loads(ran.stdout.splitlines()[-1]))
 

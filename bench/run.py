@@ -52,7 +52,8 @@ class Row:
     connections: int = 16
     warm: bool = True
     revalidate: bool = False
-    half_of: str = ""  # at half of the rate that this row reached
+    half_of: str = ""  # at half of the rate that this row, which stands shortly before, reached
+    at_random: bool = False  # and that at random moments
     recorded: bool = False  # the upstreams' answers are recorded first, and replayed
     slow_upstreams: bool = False
 
@@ -63,8 +64,15 @@ def _same(path: str) -> Callable[[Inputs, int], Sequence[str]]:
 
 BARE = Row("bare Flask route", "bare", _same("/bare"))
 NEW, HERE = "feed of a new user, films warm", "upstreams on the same cores"
+HALF, RANDOM = "half of the peak", "half of the peak, at random moments"
+# Rows that are compared with each other stand side by side: the machine changes in a round.
 BFF = (
+    Row(f"{BARE.name}, {HALF}", "bare", _same("/bare"), half_of=BARE.name),
+    Row(f"{BARE.name}, {RANDOM}", "bare", _same("/bare"), half_of=BARE.name, at_random=True),
     Row("warm feed", "bff", _same(FEED)),
+    Row("warm feed, 256 clients", "bff", _same(FEED), connections=256),
+    Row(f"warm feed, {HALF}", "bff", _same(FEED), half_of="warm feed"),
+    Row(f"warm feed, {RANDOM}", "bff", _same(FEED), half_of="warm feed", at_random=True),
     Row("conditional feed, 304", "bff", _same(FEED), revalidate=True),
     Row("warm enriched movie", "bff", _same(ENRICHED)),
     Row("warm complete", "bff", _same(COMPLETE)),
@@ -73,9 +81,6 @@ BFF = (
     Row("cold search", "cold", Inputs.searches, MOST_SEARCHES, warm=False, recorded=True),
     Row(f"{NEW}, {HERE}", "direct", Inputs.new_users, MOST_NEW, warm=False),
     Row(f"cold feed, {HERE}", "direct", Inputs.cold, MOST_COLD, warm=False),
-    Row("warm feed, half of the peak", "bff", _same(FEED), half_of="warm feed"),
-    Row(f"{BARE.name}, half of the peak", "bare", _same("/bare"), half_of=BARE.name),
-    Row("warm feed, 256 clients", "bff", _same(FEED), connections=256),
     Row(
         "cold feed, TMDB 200 ms, users 50 ms",
         "direct",
@@ -160,7 +165,7 @@ class Bench:
         asked = row.requests(self.inputs[server], row.most * self.seconds)
         headers = self._prepare(served, row, asked[0])
         peak = self.results[name.replace(row.name, row.half_of)].loads[-1] if row.half_of else None
-        pace = peak.requests / peak.seconds / 2 / row.connections if peak else 0.0
+        pace = peak.requests / peak.seconds / 2 if peak else 0.0
         if row.recorded:
             self._record(asked)
         stack = self.house.stack
@@ -175,6 +180,7 @@ class Bench:
             seconds=self.seconds,
             connections=row.connections,
             pace=pace,
+            at_random=row.at_random,
             headers=headers,
         )
         used = served.cpu_s() - before

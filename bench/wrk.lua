@@ -1,18 +1,30 @@
 -- Sends the requests of a file in their order, one `path<TAB>token` a line, and prints what it
--- measured as one line of JSON. Arguments: the file, and how many requests a second each
--- connection sends at most (0: as many as it can).
+-- measured as one line of JSON. Arguments: the file, how many requests a second all connections
+-- send together (0: as many as they can), and `random` for random moments in place of even ones.
 
-local lines, at, pause = {}, 0, 0
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long s, ns; } moment; int clock_gettime(int clock, moment *found);")
+local MONOTONIC, clock = 1, ffi.new("moment")
+local lines, at = {}, 0
+
+local function now_ms()
+  ffi.C.clock_gettime(MONOTONIC, clock)
+  return tonumber(clock.s) * 1e3 + tonumber(clock.ns) / 1e6
+end
 
 function init(args)
   for line in io.lines(args[1]) do
     local path, token = line:match("^([^\t]*)\t?(.*)$")
     lines[#lines + 1] = { path, token }
   end
-  pause = tonumber(args[2] or "0")
-  if pause > 0 then
-    -- Between 0 and twice the mean, so that connections do not march in step.
-    delay = function() return math.random() * 2000 / pause end
+  local step_ms, due = 1000 / tonumber(args[2]), now_ms()
+  if step_ms < math.huge then
+    -- What wrk waits before a request. Its own clock has whole milliseconds.
+    delay = function()
+      local step = args[3] == "random" and -math.log(1 - math.random()) * step_ms or step_ms
+      due = due + step
+      return math.max(0, due - now_ms())
+    end
   end
 end
 
