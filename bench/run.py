@@ -127,8 +127,8 @@ class Result:
         cells = (
             name + (f" (**{failed} of {asked} failed**)" if failed else ""),
             f"{rate:,.0f}",
-            f"{p50:.1f}",
-            f"{p99:.1f}",
+            f"{p50:.2f}",
+            f"{p99:.2f}",
             f"{statistics.median(self.cpu_ms):.3f}",
             f"{statistics.median(self.ratio):.2f}",
             f"{self.calls:.2f}",
