@@ -19,6 +19,9 @@ WORDS = (
     "|answers with an error|cannot be read"
 )
 
+# Films that no other test opens. A repetition needs another one: the first is known by then.
+UNSEEN = iter((807, 238, 278, 424, 389, 629, 497, 769, 346, 539, 510, 274, 73, 105, 348))
+
 
 def usable(page: Any) -> None:
     """Assert that whatever is missing, the page can still be used."""
@@ -66,9 +69,8 @@ def test_film_never_seen_while_the_film_service_is_faulty_comes_by_itself(
     stack: Stack, tab: Tab, profile: str
 ) -> None:
     """An unavailable film says why in plain words, counts down, and comes without a reload."""
-    number = {"slow": 807, "flaky": 238, "rate_limited": 278, "down": 424, "garbage": 389}[profile]
     stack.faults("tmdb", profile=profile)
-    page = tab.open(f"/movie/{number}", ".film h1, .notice")
+    page = tab.open(f"/movie/{next(UNSEEN)}", ".film h1, .notice")
     usable(page)
     if page.locator(".notice").count():
         text = page.locator(".notice").inner_text()
