@@ -51,9 +51,9 @@ class Steady:
         """Find out what it can, and take half of it from now on."""
         self._load(5)  # every worker knows the users
         found = self._load(PEAK_S)
-        self._pace = found.requests / found.seconds / 2 / CONNECTIONS
+        self._pace = found.requests / found.seconds / 2
         yield f"| peak | {found.requests / found.seconds:,.0f} requests/s |"
-        yield f"| half of it, as asked for | {self._pace * CONNECTIONS:,.0f} requests/s |"
+        yield f"| half of it, as asked for | {self._pace:,.0f} requests/s |"
 
     def reloads(self) -> Iterator[str]:
         """Reload it several times in a minute."""

@@ -18,8 +18,10 @@ function init(args)
     lines[#lines + 1] = { path, token }
   end
   local step_ms, due = 1000 / tonumber(args[2]), now_ms()
+  math.randomseed(due)
   if step_ms < math.huge then
-    -- What wrk waits before a request. Its own clock has whole milliseconds.
+    -- What wrk waits before a request. Its own clock has whole milliseconds. What is late is
+    -- sent at once, and its time counts from then.
     delay = function()
       local step = args[3] == "random" and -math.log(1 - math.random()) * step_ms or step_ms
       due = due + step
