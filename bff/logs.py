@@ -140,7 +140,7 @@ class _LineHandler(logging.Handler):
                     self._write()
                 finally:
                     self._turn.release()
-        except Exception:
+        except Exception:  # as in all handlers: a request does not fail for its log line
             self.handleError(record)
 
     def _write(self) -> None:
