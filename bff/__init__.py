@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bff import cli, logs
+from bff import cli
 from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
 from bff.api.app import App
 from bff.api.counts import SharedCounts
@@ -21,7 +21,8 @@ from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
 from bff.fan_out import FanOut
-from bff.health import Checks
+from bff.observability import logs
+from bff.readiness import Checks
 from bff.tracing import Passing, Tracer
 from bff.upstream.board import Board, NoBoard
 from bff.upstream.breaker import BreakerPolicy

@@ -8,10 +8,11 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from bff import context, metrics
+from bff import context
 from bff.errors import NotFound, UpstreamError, from_outcome
-from bff.health import Checks, check
 from bff.model import Call, Failed, Missing, Ok, Outcome, Outcomes, Plan
+from bff.observability import metrics
+from bff.readiness import Checks, check
 from bff.steps import Task, together
 
 T = TypeVar("T")

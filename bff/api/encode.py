@@ -14,8 +14,9 @@ from flask import Response, request
 from prometheus_client import Counter
 from werkzeug.datastructures import Headers
 
-from bff import context, metrics
+from bff import context
 from bff.model import Ok, Outcome, Outcomes
+from bff.observability import metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -8,13 +8,13 @@ import orjson
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bff import metrics
 from bff.api import encode
 from bff.api.blueprint import UPSTREAM, Blueprint, Query
 from bff.api.schemas import answers
 from bff.api.schemas.documents import Components
 from bff.api.schemas.queries import FilmQuerySchema
 from bff.api.services import Services
+from bff.observability import metrics
 
 NAME = "movie-dashboard-bff"
 HEALTH_JSON = "application/health+json"

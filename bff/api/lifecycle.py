@@ -9,9 +9,10 @@ import time
 
 from flask import Flask, Response, request
 
-from bff import context, metrics
+from bff import context
 from bff.context import Deadline, RequestContext, Timing
-from bff.logs import event
+from bff.observability import metrics
+from bff.observability.logs import event
 from bff.tracing import Tracer
 
 log = logging.getLogger("bff.access")

@@ -17,7 +17,7 @@ from bff import context
 from bff.api.counts import SharedCounts
 from bff.api.identity import Identity, Unauthorized
 from bff.api.problems import problem
-from bff.logs import event
+from bff.observability.logs import event
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from werkzeug.exceptions import HTTPException
 from bff import context
 from bff.api.identity import Unauthorized
 from bff.errors import BffError, NotFound, Rejected, UpstreamError
-from bff.logs import failure
 from bff.model import Reason
+from bff.observability.logs import failure
 
 log = logging.getLogger(__name__)
 

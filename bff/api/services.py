@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.fan_out import FanOut
-from bff.health import Checks
 from bff.model import Call, Intent
 from bff.ports import Json, Params, TmdbReads, UserReads
+from bff.readiness import Checks
 from bff.reads import Read
 
 

@@ -15,9 +15,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bff import metrics
 from bff.errors import CircuitOpen, UpstreamTimeout
-from bff.logs import event
+from bff.observability import metrics
+from bff.observability.logs import event
 from bff.upstream.board import Board, NoBoard
 from bff.upstream.recent import Recent
 from bff.upstream.spare import without

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from bff.health import Checks, check
-from bff.logs import event
+from bff.observability.logs import event
+from bff.readiness import Checks, check
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -18,10 +18,11 @@ from typing import Any, Generic, TypeVar
 
 from cachetools import LRUCache
 
-from bff import context, logs, metrics
+from bff import context
 from bff.context import Timing
 from bff.errors import BadResponse, NotFound, UpstreamError, UpstreamTimeout
 from bff.model import Failed, Ok, new_number
+from bff.observability import logs, metrics
 from bff.steps import Steps, Task, Wait, alone
 from bff.upstream.store import Store, Stored
 

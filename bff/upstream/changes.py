@@ -12,8 +12,8 @@ import orjson
 import requests
 from urllib3.exceptions import HTTPError
 
-from bff.health import Checks, check
-from bff.logs import event
+from bff.observability.logs import event
+from bff.readiness import Checks, check
 from bff.upstream import session
 from bff.upstream.libraries import SILENCE_S, Libraries
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import requests
 
-from bff import context, metrics
+from bff import context
 from bff.context import Timing
 from bff.errors import (
     BadResponse,
@@ -30,8 +30,9 @@ from bff.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from bff.health import Checks, check
-from bff.logs import event
+from bff.observability import metrics
+from bff.observability.logs import event
+from bff.readiness import Checks, check
 from bff.steps import Steps, Task, Wait, alone
 from bff.tracing import Passing, Tracer
 from bff.upstream.answers import Answer, BadAnswer

@@ -24,8 +24,8 @@ from typing import Protocol, TypeVar
 
 import orjson
 
-from bff.health import Checks, check
-from bff.logs import event
+from bff.observability.logs import event
+from bff.readiness import Checks, check
 from bff.upstream.bypass import Bypass
 from bff.upstream.leases import Leases, LeasesLocked
 from bff.upstream.spare import without

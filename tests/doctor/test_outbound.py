@@ -18,8 +18,9 @@ import requests
 from flask.testing import FlaskClient
 
 import bff
-from bff import context, logs
+from bff import context
 from bff.context import Deadline, RequestContext
+from bff.observability import logs
 from bff.upstream import session, sockets
 from bff.upstream.names import PAUSE_S, TTL_S, Names
 from config import Config

@@ -17,8 +17,9 @@ from typing import Any, TextIO
 
 import pytest
 
-from bff import context, logs
+from bff import context
 from bff.context import Deadline, RequestContext
+from bff.observability import logs
 from tests.e2e.stack import Stack
 from tests.sight.conftest import SECRET, TOKEN, bearer, lines
 

@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 import bff
 import tmdb_stub
 import user_stub
-from bff import logs
+from bff.observability import logs
 from config import Config, UserServiceConfig
 
 TRACE, PARENT = "4bf92f3577b34da6" * 2, "00f067aa0ba902b7"

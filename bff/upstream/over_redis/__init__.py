@@ -8,7 +8,7 @@ from __future__ import annotations
 import redis
 from limits.storage import RedisStorage
 
-from bff.health import Checks
+from bff.readiness import Checks
 from bff.upstream.governor import Ceiling, LocalTurns
 from bff.upstream.over_redis.board import RedisBoard
 from bff.upstream.over_redis.client import briefly

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import redis
 
-from bff.health import Checks, check
+from bff.readiness import Checks, check
 
 EVERY_S = 1.0
 

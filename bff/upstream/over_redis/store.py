@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import redis
 
-from bff.health import Checks
+from bff.readiness import Checks
 from bff.upstream.bypass import Bypass
 from bff.upstream.over_redis.client import HOLD, RELEASE, briefly
 from bff.upstream.store import Stored, unpacked
