@@ -120,6 +120,9 @@ class _Reader:
             self._read(self.env.int, name, default, validate.Range(min=low, max=high)) or default
         )
 
+    def megabytes(self, name: str, default: int) -> int:
+        return self.integer(name, default, 1, 1_000_000) * 2**20
+
     def boolean(self, name: str, default: bool) -> bool:
         return bool(self._read(self.env.bool, name, default))
 
@@ -185,14 +188,21 @@ class BreakerSettings:
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """TMDB cache: `ttl_s` for a list, `grace_s` of refresh behind, `stale_s` of stale-if-error."""
+    """TMDB cache: `ttl_s` for a list, `grace_s` of refresh behind, `stale_s` of stale-if-error.
+
+    `answer_bytes`, `page_bytes` and `user_bytes` are what one worker keeps in memory of
+    TMDB's answers, of ready pages and of users' lists; `folder` holds at most `disk_bytes`.
+    """
 
     enabled: bool
     ttl_s: int
     grace_s: int
     stale_s: int
-    entries: int
-    file: Path
+    answer_bytes: int
+    page_bytes: int
+    user_bytes: int
+    folder: Path
+    disk_bytes: int
 
 
 @dataclass(frozen=True)
@@ -224,7 +234,7 @@ class Config:
     tmdb_api_key: str = field(repr=False)
     tmdb_read_token: str = field(repr=False)
     tmdb_calls_per_second: int
-    tmdb_connections: int
+    tmdb_ipv4_only: bool
     tmdb_proxy: str = field(repr=False)
     users: UpstreamSettings
     user_service_token: str = field(repr=False)
@@ -276,7 +286,7 @@ class Config:
             tmdb_api_key=api_key,
             tmdb_read_token=token,
             tmdb_calls_per_second=read.integer("TMDB_CALLS_PER_SECOND", 40, 1, 10_000),
-            tmdb_connections=read.integer("TMDB_CONNECTIONS", 20, 1, 1024),
+            tmdb_ipv4_only=read.boolean("TMDB_IPV4_ONLY", False),
             tmdb_proxy=_tmdb_proxy(read, tmdb_url),
             users=_upstream(
                 read,
@@ -374,8 +384,11 @@ def _cache(read: _Reader) -> CacheSettings:
         ttl_s=ttl_s,
         grace_s=grace_s,
         stale_s=stale_s,
-        entries=read.integer("CACHE_ENTRIES", 2000, 10, 1_000_000),
-        file=Path(read.text("CACHE_FILE", str(ROOT / "var" / "tmdb-cache.sqlite"))),
+        answer_bytes=read.megabytes("CACHE_MEMORY_MB", 64),
+        page_bytes=read.megabytes("PAGE_MEMORY_MB", 16),
+        user_bytes=read.megabytes("USER_MEMORY_MB", 16),
+        folder=Path(read.text("CACHE_DIR", str(ROOT / "var" / "cache"))),
+        disk_bytes=read.megabytes("CACHE_DISK_MB", 256),
     )
 
 

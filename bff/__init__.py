@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import requests
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -23,22 +24,23 @@ from bff.api.services import Services
 from bff.fan_out import FanOut
 from bff.observability import logs
 from bff.readiness import Checks
+from bff.reads import REFERENCE
 from bff.tracing import Passing, Tracer
-from bff.upstream.board import Board, NoBoard
-from bff.upstream.breaker import BreakerPolicy
+from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.cache import Cache, CachePolicy
-from bff.upstream.changes import Changes
-from bff.upstream.governor import Ceiling, Governor, LocalTurns, Turns
-from bff.upstream.guard import Guard, Policy
-from bff.upstream.libraries import Libraries
-from bff.upstream.store import FileStore, Store
+from bff.upstream.events import EventStream
+from bff.upstream.guard import Guard
+from bff.upstream.library_cache import LibraryCache
+from bff.upstream.rate import Ceiling, Limiter, Pause
+from bff.upstream.session import configure
+from bff.upstream.shared import RedisClient, connect
+from bff.upstream.tier import Tier, on_files, on_redis
 from bff.upstream.tmdb import Credential, TmdbClient
 from bff.upstream.users import UserClient
 
 if TYPE_CHECKING:
     from bff.upstream.doctor import Finding
-    from bff.upstream.over_redis import OverRedis
-    from config import BreakerSettings, Config, UpstreamSettings
+    from config import BreakerSettings, Config
 
 VERSION = "0.1.0"
 MOST_BODY_BYTES = 64 * 1024
@@ -47,65 +49,67 @@ __all__ = ["VERSION", "create_app"]
 
 
 class Bff:
-    """The running parts of one app. `close` ends pools, connections and files."""
+    """The running parts of one app. `close` ends pools, connections and threads."""
 
     def __init__(self, config: Config) -> None:
-        self.fan_out = FanOut(config.pool_threads)
-        self.redis = _redis(config)
-        self.store = _store(config, self.redis)
+        slots = {"tmdb": config.tmdb.slots, "users": config.users.slots}
+        self.fan_out = FanOut(config.pool_threads, slots)
+        self.redis = connect(config.redis_url) if config.redis_url else None
+        limiter = Limiter(self.redis)
         self.tracer = _tracer(config)
-        board = self.redis.board() if self.redis else NoBoard()
-        submit = self.fan_out.submit
+        self.tier = _tier(config, self.redis) if config.cache.enabled else None
         tmdb = Guard(
-            _policy("tmdb", config.tmdb, config.breaker),
-            submit,
-            Governor("tmdb", _turns(config, self.redis, self.store)),
-            board,
-            self.tracer,
-            config.tmdb_proxy,
+            "tmdb",
+            configure(
+                self.tier.session if self.tier else requests.Session(),
+                config.tmdb.slots,
+                config.tmdb_proxy,
+                ipv4_only=config.tmdb_ipv4_only,
+            ),
+            config.tmdb.timeout_s,
+            Breakers("tmdb", _breaker_policy(config.breaker), self.redis, "bff:circuit:tmdb"),
+            limiter,
+            Pause("tmdb", self.redis),
+            Ceiling("tmdb", _calls_per_second(config), limiter),
         )
         users = Guard(
-            _policy("users", config.users, config.breaker),
-            submit,
-            board=_users_board(config, self.redis),
-            tracer=self.tracer,
+            "users",
+            configure(requests.Session(), config.users.slots),
+            config.users.timeout_s,
+            Breakers("users", _breaker_policy(config.breaker), self.redis, _users_circuits(config)),
+            limiter,
+            Pause("users"),
         )
         self.guards = {"tmdb": tmdb, "users": users}
+        policy = CachePolicy(config.cache.grace_s, config.cache.stale_s, config.cache.answer_bytes)
         self.tmdb = TmdbClient(
             config.tmdb.base_url,
             _credential(config),
             tmdb,
-            self._cache(config, tmdb) if config.cache.enabled else None,
+            Cache(policy, self.tier, tmdb) if self.tier else None,
             config.cache.ttl_s,
         )
-        libraries = Libraries()
-        self.users = UserClient(config.users.base_url, config.user_service_token, users, libraries)
-        self.changes = Changes(config.users.base_url, config.user_service_token, libraries)
+        libraries = LibraryCache(config.cache.user_bytes)
+        address, token = config.users.base_url, config.user_service_token
+        self.users = UserClient(address, token, users, libraries)
+        self.events = EventStream(address, token, libraries, users.breakers.close)
         if config.user_service_events:
-            self.changes.start()
-
-    def _cache(self, config: Config, guard: Guard) -> Cache:
-        settings = config.cache
-        policy = CachePolicy(settings.grace_s, settings.stale_s, settings.entries)
-        return Cache(policy, self.store, guard.start, guard.here, guard.policy.timeout_s)
+            self.events.start()
 
     def health(self) -> Checks:
         """Return what readiness tells of every part; asks no upstream."""
         checks: Checks = {}
-        for guard in self.guards.values():
-            checks.update(guard.health())
-        for part in (self.fan_out, self.store, self.changes, self.redis):
+        for part in (*self.guards.values(), self.fan_out, self.tier, self.events, self.redis):
             if part is not None:
                 checks.update(part.health())
         return checks
 
     def close(self) -> None:
         """End everything that outlives a request; idempotent."""
-        self.changes.close()
+        self.events.close()
         self.fan_out.close()
         for guard in self.guards.values():
             guard.close()
-        self.store.close()
         self.tracer.close()
         if self.redis:
             self.redis.close()
@@ -131,14 +135,14 @@ def create_app(config: Config) -> Flask:
             config.rate_limit_per_minute,
             identity,
             _local_counts(config),
-            parts.redis.counts() if parts.redis else None,
+            None,
         ).register(app)
     services = Services(
         parts.fan_out,
         parts.tmdb,
         parts.users,
         identity,
-        Encoder(),
+        Encoder(config.cache.page_bytes),
         parts.health,
         config.tmdb_is_live,
     )
@@ -173,7 +177,7 @@ def _examined(config: Config, parts: Bff) -> list[Finding]:
             users_token=config.user_service_token,
             users_events=config.user_service_events,
             redis_url=config.redis_url,
-            cache_file=config.cache.file,
+            cache_file=config.cache.folder,
             workers=config.workers,
             threads=config.threads,
             slots=config.tmdb.slots + config.users.slots,
@@ -183,11 +187,10 @@ def _examined(config: Config, parts: Bff) -> list[Finding]:
     )
 
 
-def _policy(name: str, upstream: UpstreamSettings, breaker: BreakerSettings) -> Policy:
-    policy = BreakerPolicy(
-        failures=breaker.threshold, open_s=breaker.timeout_s, slow_s=upstream.timeout_s * 0.9
-    )
-    return Policy(name, upstream.timeout_s, upstream.slots, policy if breaker.enabled else None)
+def _breaker_policy(settings: BreakerSettings) -> BreakerPolicy | None:
+    if not settings.enabled:
+        return None
+    return BreakerPolicy(failures=settings.threshold, open_s=settings.timeout_s)
 
 
 def _credential(config: Config) -> Credential:
@@ -197,49 +200,36 @@ def _credential(config: Config) -> Credential:
     return Credential(read_token="stub")  # noqa: S106 - a word that opens nothing
 
 
-def _redis(config: Config) -> OverRedis | None:
-    """Return what all machines share; the library for it is loaded only where it is used."""
-    if not config.redis_url:
-        return None
-    from bff.upstream.over_redis import OverRedis
-
-    return OverRedis(config.redis_url)
-
-
-def _store(config: Config, shared: OverRedis | None) -> Store:
-    """Return where workers share TMDB's answers and leases: Redis, or files on this machine."""
-    if shared is not None:
-        return shared.store()
-    return FileStore(config.cache.file, config.cache.entries * 5)
+def _tier(config: Config, client: RedisClient | None) -> Tier:
+    """Return where workers share TMDB's answers: Redis, or files on this machine."""
+    cache = config.cache
+    if client is not None:
+        return on_redis(client, cache.stale_s, call_s=config.tmdb.timeout_s + 1)
+    return on_files(cache.folder, cache.stale_s + REFERENCE * cache.ttl_s, cache.disk_bytes)
 
 
-def _turns(config: Config, shared: OverRedis | None, store: Store) -> Turns:
-    """Return the turns to call TMDB: shared through Redis, or an equal share per worker."""
-    ceiling = Ceiling(config.tmdb_calls_per_second, config.tmdb_connections)
-    alone = LocalTurns(ceiling.share(config.workers), store)
-    if shared is None:
-        return alone
-    return shared.turns(ceiling, alone, hold_s=config.tmdb.timeout_s + 1)
+def _calls_per_second(config: Config) -> int:
+    """Return TMDB's ceiling: shared through Redis, else an equal share for each worker."""
+    total = config.tmdb_calls_per_second
+    return total if config.redis_url else max(1, total // config.workers)
 
 
-def _users_board(config: Config, shared: OverRedis | None) -> Board:
+def _users_circuits(config: Config) -> str:
     """Return where those who ask the same user service share its circuits.
 
-    A machine may have a user service of its own: that one fails says nothing of the others.
+    A machine may have a user service of its own, whose failure is none of the others'.
     """
-    if shared is None:
-        return NoBoard()
     url = config.users.base_url
     host = urlsplit(url).hostname or ""
     here = host in ("localhost", "::1") or host.startswith("127.")
     place = f"{url} on {socket.gethostname()}" if here else url
-    return shared.board(hashlib.sha256(place.encode()).hexdigest()[:16])
+    return f"bff:circuit:users:{hashlib.sha256(place.encode()).hexdigest()[:16]}"
 
 
 def _local_counts(config: Config) -> SharedCounts:
     """Return counts beside the cache; where nothing can be written there, this worker's own."""
     try:
-        return SharedCounts(config.cache.file.with_name("request-counts.bin"))
+        return SharedCounts(config.cache.folder.with_name("request-counts.bin"))
     except OSError as error:
         kind = type(error).__name__
         logs.event(logging.getLogger(__name__), logging.WARNING, "limits.per_worker", fault=kind)

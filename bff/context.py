@@ -62,15 +62,13 @@ class RequestContext:
         at = min(self.deadline.at, time.monotonic() + seconds)
         return replace(self, deadline=Deadline(at))
 
-    def apart(self, seconds: float, *, background: bool = False) -> RequestContext:
-        """Return work for others as well: `seconds` from now, whoever asked first.
+    def apart(self, seconds: float) -> RequestContext:
+        """Return work for others as well: it ends `seconds` from now, whoever asked first."""
+        return replace(self, deadline=Deadline.after(seconds))
 
-        In the background it has timings of its own, since no answer waits for it.
-        """
-        timings = [] if background else self.timings
-        return replace(
-            self, deadline=Deadline.after(seconds), timings=timings, background=background
-        )
+    def behind(self) -> RequestContext:
+        """Return work in the background: no answer waits for it, so it has its own timings."""
+        return replace(self, timings=[], background=True)
 
 
 _NONE = RequestContext("-", Deadline(float("inf")))

@@ -6,12 +6,19 @@
     +-- Rejected              the upstream refuses this request               409 or 422
     +-- UpstreamError         the upstream could not say
         +-- UpstreamTimeout   too slow                                        504
+        |   +-- ConnectTimeout    not even a connection in time
+        |   +-- CutShort          the request left the call too little time
         +-- CircuitOpen       not asked: it failed too often just now         503
         +-- Saturated         not asked: too many calls in flight             503
         +-- RateLimited       it asked us to wait                             503
-        +-- Unreachable       no connection                                   502
-        +-- UpstreamFailed    it answered 5xx, or refused our credential      502
+        +-- Unreachable       the connection broke                            502
+        |   +-- ConnectFailed     no connection could be made
+        +-- UpstreamFailed    it answered 5xx                                 502
+        |   +-- CredentialRefused it refused our credential
         +-- BadResponse       it answered something that is not the answer    502
+
+The leaves exist for the circuit breaker, which counts them differently; callers see the reason
+of their parent.
 
 Anything else that is raised is a bug of ours and becomes a 500.
 """
@@ -78,6 +85,14 @@ class UpstreamTimeout(UpstreamError):
     reason = Reason.TIMEOUT
 
 
+class ConnectTimeout(UpstreamTimeout):
+    """No connection in time."""
+
+
+class CutShort(UpstreamTimeout):
+    """The request left the call less time than usual: it says nothing about the upstream."""
+
+
 class CircuitOpen(UpstreamError):
     """The circuit breaker did not let the call out."""
 
@@ -102,10 +117,18 @@ class Unreachable(UpstreamError):
     reason = Reason.UNREACHABLE
 
 
+class ConnectFailed(Unreachable):
+    """No connection could be made."""
+
+
 class UpstreamFailed(UpstreamError):
     """The upstream answered 5xx, or refused our credential."""
 
     reason = Reason.UPSTREAM_ERROR
+
+
+class CredentialRefused(UpstreamFailed):
+    """The upstream answered 401 or 403: the credential of this service is wrong."""
 
 
 class BadResponse(UpstreamError):

@@ -1,73 +1,77 @@
-"""Runs the calls of a plan side by side, under the one deadline of the request."""
+"""Runs the calls of a plan side by side in one thread pool, under the deadline of the request."""
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from bff import context
-from bff.errors import NotFound, UpstreamError, from_outcome
+from bff.errors import NotFound, Saturated, UpstreamError, UpstreamTimeout, from_outcome
 from bff.model import Call, Failed, Missing, Ok, Outcome, Outcomes, Plan
-from bff.observability import metrics
+from bff.observability import logs, metrics
 from bff.readiness import Checks, check
-from bff.steps import Task, together
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class Bulkhead:
+    """At most `slots` calls to one upstream at once; one more is refused, it never queues."""
+
+    def __init__(self, upstream: str, slots: int) -> None:
+        self.upstream, self.slots, self.in_flight = upstream, slots, 0
+        self._lock = threading.Lock()
+        self._gauge = metrics.CALLS_IN_FLIGHT.labels(upstream)
+        metrics.SLOTS.labels(upstream).set(slots)
+
+    def take(self) -> None:
+        """Take a slot, or raise `Saturated`."""
+        with self._lock:
+            if self.in_flight >= self.slots:
+                raise Saturated(self.upstream, retry_after_s=1)
+            self.in_flight += 1
+            self._gauge.set(self.in_flight)
+
+    def give(self) -> None:
+        """Give a slot back."""
+        with self._lock:
+            self.in_flight -= 1
+            self._gauge.set(self.in_flight)
 
 
 class FanOut:
     """One pool of threads for the whole process.
 
-    Thread-safe. Lives as long as the app; `close` ends it. The bulkheads of
-    the upstreams have together no more slots than the pool has threads, and a
-    call takes its slot before it takes a thread: so the pool's queue, which
-    has no bound of its own, stays empty. Called from request threads only; a
-    task never submits to its own pool and waits, which would deadlock it.
+    Thread-safe. Lives as long as the app; `close` ends it. `slots` bounds the calls of each
+    upstream; together they have no more slots than the pool has threads. A call takes its
+    slot before it takes a thread, so the pool's queue stays empty and a slow upstream
+    cannot keep threads from another one. Calls with the same key share one flight, and
+    those who join it take neither slot nor thread. Called from request threads only: a task
+    that submits to its own pool and waits would deadlock it.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, slots: Mapping[str, int]) -> None:
+        self.bulkheads = {name: Bulkhead(name, count) for name, count in slots.items()}
         self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="fan-out")
+        self._flights: dict[str, Future[Ok[Any]]] = {}
+        self._lock = threading.Lock()
         metrics.POOL_THREADS.set(threads)
 
     def run(self, plan: Plan) -> Outcomes:
         """Make the calls and return an outcome for each name of the plan.
 
-        What is in memory is taken as it is. This thread, which would only wait, makes
-        the calls that it can make side by side; the pool makes the others. A call of
-        the pool that is not done at the deadline is left to itself; its own timeout ends
-        it and gives its slot back. An exception that is no upstream's failure is a bug
-        and is raised.
+        A call that is not done at the deadline is left to itself: its own timeout ends it
+        and gives its slot back. An exception that is no upstream's failure is a bug and is
+        raised.
         """
-        outcomes: Outcomes = {}
-        unknown: list[str] = []
-        for name, call in plan.items():
-            known = call.peek()
-            if known is not None:
-                outcomes[name] = known
-            else:
-                unknown.append(name)
-        futures: dict[str, Future[Any]] = {}
-        tasks: list[Task[Any]] = []
-        try:
-            for name in unknown:
-                task = plan[name].here(last=name == unknown[-1] and not tasks)
-                if task is not None:
-                    tasks.append(task)
-                futures[name] = task.future if task else plan[name].start()
-        finally:  # others may wait for them by now
-            together(tasks)
-        for name, future in futures.items():
-            if not future.done():
-                # Cheaper than concurrent.futures.wait, and ends at the same moment.
-                with suppress(TimeoutError, CancelledError):
-                    future.exception(max(0.0, context.current().deadline.left_s()))
-            outcomes[name] = _outcome(plan[name], future)
-        return {name: outcomes[name] for name in plan}
+        known = {name: self._cached(call) for name, call in plan.items()}
+        futures = {name: self._flight(plan[name]) for name, ok in known.items() if ok is None}
+        return {name: known[name] or _outcome(call, futures[name]) for name, call in plan.items()}
 
     def one(self, call: Call[T]) -> Ok[T]:
         """Make one call under the deadline; raise what it raises."""
@@ -78,21 +82,76 @@ class FanOut:
             raise NotFound(outcome.upstream, outcome.what)
         return outcome
 
-    def submit(self, task: Callable[..., T], *args: Any) -> Future[T]:
-        """Start `task` in the pool, in a copy of the caller's context."""
-        future = self._pool.submit(contextvars.copy_context().run, task, *args)
+    def _cached(self, call: Call[T]) -> Ok[T] | None:
+        """Return what memory has; what is past its time is asked for anew behind the page."""
+        known = call.cached()
+        if known is not None and known.renew:
+            self._refresh(call)
+        return known
+
+    def _refresh(self, call: Call[Any]) -> None:
+        def start() -> Future[Ok[Any]]:
+            context.enter(context.current().behind())
+            return self._flight(call)
+
+        flight = contextvars.copy_context().run(start)
+        flight.add_done_callback(lambda done: _log_bug(done, call))
+
+    def _flight(self, call: Call[T]) -> Future[Ok[T]]:
+        """Join the flight of the call's key, or start one."""
+        if call.key is None:
+            return self._start(call)
+        with self._lock:
+            flight = self._flights.get(call.key)
+            if flight is not None:
+                metrics.CACHE.labels("joined").inc()
+                return flight
+            flight = self._flights[call.key] = self._start(call)
+        flight.add_done_callback(lambda _: self._land(call.key))
+        return flight
+
+    def _land(self, key: str | None) -> None:
+        with self._lock:
+            self._flights.pop(str(key), None)
+
+    def _start(self, call: Call[T]) -> Future[Ok[T]]:
+        """Have a thread of the pool make the call, in a slot of its upstream."""
+        bulkhead = self.bulkheads[call.upstream]
+        try:
+            bulkhead.take()
+            future = self._pool.submit(contextvars.copy_context().run, self._make, call, bulkhead)
+        except Saturated as error:
+            return _turned_away(error)
+        except RuntimeError:  # the pool is closed, or the system gives no more threads
+            bulkhead.give()
+            return _turned_away(Saturated(call.upstream, "no thread", 1))
         metrics.POOL_TASKS.inc()
-        future.add_done_callback(lambda _: metrics.POOL_TASKS.dec())
+        future.add_done_callback(lambda done: self._done(done, bulkhead))
         return future
 
+    def _make(self, call: Call[T], bulkhead: Bulkhead) -> Ok[T]:
+        # The slot is given back before anybody sees the result: who has it may call again.
+        try:
+            return call.load()
+        finally:
+            bulkhead.give()
+
+    def _done(self, future: Future[Any], bulkhead: Bulkhead) -> None:
+        metrics.POOL_TASKS.dec()
+        if future.cancelled():  # it never ran
+            bulkhead.give()
+
     def health(self) -> Checks:
-        """Return what readiness tells; a pool that is closed can do no work any more."""
+        """Return what readiness tells: calls in flight; a closed pool can do no more work."""
+        checks: Checks = {}
+        for name, bulkhead in self.bulkheads.items():
+            taken, slots = bulkhead.in_flight, bulkhead.slots
+            unit = f"calls of {slots}"
+            checks[f"{name}:in_flight"] = [check(taken, taken < slots, kind="component", unit=unit)]
         if self._closed:
             closing = check("closed", False, kind="system", output="the process is ending")
-            return {"pool:state": [{**closing, "status": "fail"}]}
-        waiting = self._pool._work_queue.qsize()  # noqa: SLF001 - it has no other way to tell
-        unit = f"tasks that wait for one of {self.threads} threads"
-        return {"pool:waiting": [check(waiting, waiting == 0, kind="system", unit=unit)]}
+            checks["pool:state"] = [{**closing, "status": "fail"}]
+        return checks
 
     def close(self) -> None:
         """End the pool: what is queued is dropped, what runs is left to its own timeout."""
@@ -100,8 +159,28 @@ class FanOut:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _outcome(call: Call[Any], future: Future[Any]) -> Outcome[Any]:
+def _turned_away(error: Saturated) -> Future[Any]:
+    metrics.UPSTREAM_CALLS.labels(error.upstream, "-", error.reason.value).inc()
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
+
+
+def _outcome(call: Call[T], future: Future[Ok[T]]) -> Outcome[T]:
+    """Wait for a flight until the deadline and return what it brought."""
     try:
-        return call.finish(future)
+        try:
+            return future.result(max(0.0, context.current().deadline.left_s()))
+        except UpstreamError as error:
+            return call.fallback(error)
+        except (TimeoutError, CancelledError):
+            return call.fallback(UpstreamTimeout(call.upstream))
     except (UpstreamError, NotFound) as error:
         return error.outcome()
+
+
+def _log_bug(flight: Future[Any], call: Call[Any]) -> None:
+    """Log what a refresh raised, unless it is a failure that the cache tells of."""
+    error = None if flight.cancelled() else flight.exception()
+    if error is not None and not isinstance(error, UpstreamError | NotFound):
+        logs.failure(log, "cache.refresh_failed", error, key=call.key)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from bff.steps import Task
+if TYPE_CHECKING:
+    from bff.errors import UpstreamError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -49,14 +49,16 @@ class Ok(Generic[T_co]):
 
     `age_s` is the time since the upstream gave it, `fresh_s` how long it stays
     fresh. `stale_because` says why an old answer is served in place of a new
-    one; None while the answer is good. `number` is that of a value that is held
-    in memory (`new_number`): the same number, the same value. 0: it is not held.
+    one; None while the answer is good. `renew`: it is past its time and should be
+    asked for anew behind the page. `number` is that of a value that is kept
+    in memory (`new_number`): the same number, the same value. 0: it is not kept.
     """
 
     value: T_co
     age_s: float = 0.0
     fresh_s: float = 0.0
     stale_because: Failed | None = None
+    renew: bool = False
     number: int = field(default=0, compare=False)
 
 
@@ -86,34 +88,28 @@ Outcome = Ok[T] | Failed | Missing
 
 
 class Call(Protocol[T_co]):
-    """A call that is planned and not yet made.
+    """A call that is planned and not yet made. Its methods are thread-safe.
 
-    `peek` answers from memory or not at all. `here` offers the work to the
-    caller's thread, as a task that one thread can do beside others. `start` has a
-    thread of the pool do it, or joins whoever asks for the same already. `finish`
-    makes the answer of the future: it raises `bff.errors.UpstreamError` or
-    `bff.errors.NotFound`, and takes a future that is not done for a call that came
-    too late. None of them blocks.
+    `key` names what is asked for: calls with the same key share one flight.
+    None: each caller asks for itself.
     """
 
     @property
     def upstream(self) -> str:
         """Name of the upstream that is asked."""
 
-    def peek(self) -> Ok[T_co] | None:
-        """Return what is known already, or None."""
+    @property
+    def key(self) -> str | None:
+        """Name of the answer, or None."""
 
-    def here(self, *, last: bool) -> Task[Any] | None:
-        """Return the call as a task, or None where it would hold up what is done beside it.
+    def cached(self) -> Ok[T_co] | None:
+        """Return the answer from memory, or None; never blocks."""
 
-        `last`: no other call is done in this thread, so there is nothing to hold up.
-        """
+    def load(self) -> Ok[T_co]:
+        """Ask for the answer; blocks. Raise `NotFound` or `UpstreamError`."""
 
-    def start(self) -> Future[Any]:
-        """Have a thread of the pool ask."""
-
-    def finish(self, future: Future[Any]) -> Ok[T_co]:
-        """Return the answer, or raise."""
+    def fallback(self, error: UpstreamError) -> Ok[T_co]:
+        """Return an old answer in place of `error`, or raise it; never blocks."""
 
 
 Plan = dict[str, Call[Any]]

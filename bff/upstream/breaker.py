@@ -1,8 +1,8 @@
-"""A circuit breaker that is fit for threads, on pybreaker's state machine.
+"""The circuit breakers of one upstream: pybreaker, one probe at a time, failures by key and rate.
 
-pybreaker holds a lock through `call`, lets everybody through when half-open,
-and counts failures in a row only. Here the call runs outside any lock, one
-probe at a time goes out, and the failure rate over a window counts as well.
+pybreaker counts failures to connect in a row, turns the states, and keeps them in memory or
+in Redis. It lets everybody through when half-open, so a gate stands before it. An answer
+that went wrong may be the fault of what was asked for, so those count here, by their keys.
 """
 
 from __future__ import annotations
@@ -10,65 +10,107 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bff.errors import CircuitOpen, UpstreamTimeout
+import pybreaker
+
+from bff.errors import (
+    BadResponse,
+    CircuitOpen,
+    ConnectFailed,
+    ConnectTimeout,
+    CredentialRefused,
+    CutShort,
+    Unreachable,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from bff.observability import metrics
 from bff.observability.logs import event
-from bff.upstream.board import Board, NoBoard
-from bff.upstream.recent import Recent
-from bff.upstream.spare import without
-
-with without("redis"):  # loaded for a storage that is not used here, it takes 8 MB of a worker
-    import pybreaker
+from bff.upstream.shared import RedisClient, RedisError, try_lock
 
 log = logging.getLogger(__name__)
 
+PROBE_S = 25.0  # the most that a probe can take; the timeout of a call is 20 s at most
 PROBE_WAIT_S = 1.0  # when asking again may help while a probe is out
+LOCAL_S = 5.0  # how long a circuit stays in memory before Redis is tried again
+
+CONNECTION = (ConnectFailed, ConnectTimeout)
+BY_KEY = (UpstreamTimeout, Unreachable, UpstreamFailed, BadResponse)
+NEVER = (CutShort, CredentialRefused)
 
 
 @dataclass(frozen=True)
 class BreakerPolicy:
     """When a circuit opens and closes.
 
-    Opens after `failures` in a row, or when at least `rate` of the calls of
-    the last `window_s` failed and there were `least_calls` of them. A call
-    longer than `slow_s` counts as failed. `open_s` later one probe goes out;
-    after `successes` good probes the circuit is closed.
+    Opens after `failures` in a row, or when `rate` of the calls of the last `window_s` failed
+    and there were `least_calls` of them; `open_s` later one probe goes out. Failed answers
+    open it only where they belong to at least `least_keys` different keys.
     """
 
     failures: int = 5
     open_s: float = 60
-    slow_s: float = 1.4
     window_s: float = 30
     least_calls: int = 20
     rate: float = 0.5
-    successes: int = 2
+    least_keys: int = 3
 
 
-class CutShort(UpstreamTimeout):
-    """The request left the upstream too little time: it says nothing about its health."""
+class Results:
+    """The results of the last calls, to tell an upstream that fails from one bad key.
+
+    Thread-safe. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float]) -> None:
+        self._policy, self._clock = policy, clock
+        self._last: deque[tuple[float, str | None]] = deque(maxlen=1000)
+        self._row: list[str] = []  # keys of the failures since the last good answer
+        self._lock = threading.Lock()
+
+    def succeeded(self) -> None:
+        """Note a good answer."""
+        with self._lock:
+            self._row.clear()
+            self._last.append((self._clock(), None))
+
+    def failed(self, key: str) -> bool:
+        """Note a failed answer; whether the upstream must be taken for ill."""
+        policy = self._policy
+        with self._lock:
+            now = self._clock()
+            self._row = [*self._row, key][-max(policy.failures, policy.least_keys) :]
+            self._last.append((now, key))
+            while self._last[0][0] < now - policy.window_s:
+                self._last.popleft()
+            failures = [failed for _, failed in self._last if failed is not None]
+            in_a_row = len(self._row) >= policy.failures
+            by_rate = (
+                len(self._last) >= policy.least_calls
+                and len(failures) >= len(self._last) * policy.rate
+            )
+            return (in_a_row and len(set(self._row)) >= policy.least_keys) or (
+                by_rate and len(set(failures)) >= policy.least_keys
+            )
+
+    def clear(self) -> None:
+        """Forget all: the circuit has turned."""
+        with self._lock:
+            self._row.clear()
+            self._last.clear()
 
 
-class _Failed(Exception):
-    """Stands for a failure where pybreaker counts; it never leaves this module."""
+class _Listener(pybreaker.CircuitBreakerListener):
+    """Tells of each change of a circuit in the log and in the metrics."""
 
+    def __init__(self, results: Results) -> None:
+        self._results = results
 
-class NoBreaker:
-    """No circuit at all: every call goes out."""
-
-    def check(self) -> None:
-        """Let it pass."""
-
-    def calling(self) -> AbstractContextManager[None]:
-        """Let it pass."""
-        return nullcontext()
-
-
-class _Log(pybreaker.CircuitBreakerListener):
     def state_change(
         self,
         cb: pybreaker.CircuitBreaker,
@@ -80,32 +122,13 @@ class _Log(pybreaker.CircuitBreakerListener):
             log, logging.WARNING, "breaker.state", breaker=cb.name, before=old, now=new_state.name
         )
         metrics.breaker_is(str(cb.name), new_state.name)
-
-
-class _Turn(pybreaker.CircuitBreakerListener):
-    """Has the breaker note each change of its circuit at the moment when it happens."""
-
-    def __init__(self, turned: Callable[[str], None]) -> None:
-        self._turned = turned
-
-    def state_change(
-        self,
-        cb: pybreaker.CircuitBreaker,
-        old_state: pybreaker.CircuitBreakerState | None,
-        new_state: pybreaker.CircuitBreakerState,
-    ) -> None:
-        self._turned(new_state.name)
+        self._results.clear()
 
 
 class Breaker:
-    """One circuit. Thread-safe; lives as long as the app.
+    """The circuit of one class of operations. Thread-safe; lives as long as the app.
 
-    pybreaker is told of a call when it is over, so that a result that comes
-    late, after the circuit has turned, can be left out. `clock` is monotonic:
-    a wall clock that is set back would keep a circuit open.
-
-    Where the `board` is shared, a circuit that one worker opened or closed is
-    so for all of them, and one probe goes out over all of them.
+    With a `client` its state and its one probe are shared through Redis, under `namespace`.
     """
 
     def __init__(
@@ -113,166 +136,141 @@ class Breaker:
         upstream: str,
         operation: str,
         policy: BreakerPolicy,
-        board: Board | None = None,
+        client: RedisClient | None = None,
+        namespace: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.upstream, self.operation = upstream, operation
-        self.name = f"{upstream}.{operation}"
-        self._policy, self._clock = policy, clock
-        self._board = board or NoBoard()
+        self.operation = operation
+        self._upstream, self._policy, self._client = upstream, policy, client
+        self._namespace = f"{namespace}:{operation}"
+        self._storage: pybreaker.CircuitBreakerStorage = (
+            pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+            if client is None
+            else pybreaker.CircuitRedisStorage(
+                pybreaker.STATE_CLOSED, client, namespace=self._namespace
+            )
+        )
+        self._results = Results(policy, clock)
         self._circuit = pybreaker.CircuitBreaker(
-            name=self.name,
+            name=f"{upstream}.{operation}",
             fail_max=policy.failures,
             reset_timeout=policy.open_s,
-            success_threshold=policy.successes,
-            listeners=[_Log(), _Turn(self._turned)],
+            exclude=[self._is_no_failure],
+            listeners=[_Listener(self._results)],
+            state_storage=self._storage,
             throw_new_error_on_trip=False,
         )
-        self._opened = 0.0  # by the breaker's clock
-        self._heard: float | None = None  # what the board said when it was last followed
-        self._turns = 0  # how often the circuit has turned
-        self._telling = 0  # how many threads are about to tell the board
         self._probe = threading.Lock()
-        self._calls, self._failures = Recent(policy.window_s), Recent(policy.window_s)
-        metrics.breaker_is(self.name, pybreaker.STATE_CLOSED)
-        # Held for a few steps, never through a call. pybreaker reports changes inside of it.
-        self._lock = threading.RLock()
+        metrics.breaker_is(f"{upstream}.{operation}", self.state)
 
     @property
     def state(self) -> str:
         """Return `closed`, `open` or `half-open`."""
-        if self._board.shared:
-            self._follow()
         return self._circuit.current_state
 
-    def check(self) -> None:
-        """Raise `CircuitOpen` while no call, not even a probe, may go out; takes nothing."""
-        if self._board.shared:
-            self._follow()
-        self._check()
-
-    def _check(self) -> None:
-        state = self._circuit.current_state
-        if state == pybreaker.STATE_CLOSED:
-            return
-        if state == pybreaker.STATE_OPEN:
-            wait_s = self._opened + self._policy.open_s - self._clock()
-            if wait_s > 0:
-                raise CircuitOpen(self.upstream, retry_after_s=wait_s)
-        if self._probe.locked():
-            raise CircuitOpen(self.upstream, "a probe is out", PROBE_WAIT_S)
+    def close(self) -> None:
+        """Close the circuit: the upstream is known to be back."""
+        if self.state != pybreaker.STATE_CLOSED:
+            self._circuit.close()
 
     @contextmanager
-    def calling(self) -> Iterator[None]:
-        """Let the block run as a call; raise `CircuitOpen` where it may not go out.
-
-        An exception from the block is a failure of the upstream and is raised
-        as it is. `CutShort` says nothing about the upstream and is not counted.
-        """
-        self.check()
-        with self._lock:
-            self._check()
-            turn = self._turns
-            closed = self._circuit.current_state == pybreaker.STATE_CLOSED
-            if not closed and not self._probe.acquire(blocking=False):
-                raise CircuitOpen(self.upstream, "a probe is out", PROBE_WAIT_S)
-        if closed:
-            with self._counted(turn):
-                yield
-            return
+    def calling(self, key: str) -> Iterator[None]:
+        """Let the block run as a call for `key`; raise `CircuitOpen` where it may not go out."""
+        closed = self.state == pybreaker.STATE_CLOSED
         try:
-            if not self._board.probe(self.name, 2 * self._policy.slow_s):
-                raise CircuitOpen(self.upstream, "another worker's probe is out", PROBE_WAIT_S)
-            try:
-                with self._counted(self._half_opened()):
-                    yield
-            finally:
-                self._board.probed(self.name)
+            with nullcontext() if closed else self._probing(), self._circuit.calling():
+                yield from self._noted(key)
+        except pybreaker.CircuitBreakerError as error:
+            raise CircuitOpen(self._upstream, retry_after_s=self._policy.open_s) from error
+
+    @contextmanager
+    def _probing(self) -> Iterator[None]:
+        """Be the one call that looks whether the upstream is back."""
+        opened_at = self._storage.opened_at
+        if opened_at is not None and self.state == pybreaker.STATE_OPEN:
+            left_s = self._policy.open_s - (datetime.now(UTC) - opened_at).total_seconds()
+            if left_s > 0:
+                raise CircuitOpen(self._upstream, retry_after_s=left_s)
+        if not self._probe.acquire(blocking=False):
+            raise CircuitOpen(self._upstream, "a probe is out", PROBE_WAIT_S)
+        try:
+            with self._shared_probe():
+                yield
         finally:
             self._probe.release()
 
-    def _half_opened(self) -> int:
-        with self._lock:
-            if self._circuit.current_state == pybreaker.STATE_OPEN:
-                self._circuit.half_open()
-            return self._turns
-
     @contextmanager
-    def _counted(self, turn: int) -> Iterator[None]:
-        started = self._clock()
+    def _shared_probe(self) -> Iterator[None]:
+        if self._client is None:
+            yield
+            return
+        with try_lock(self._client, f"{self._namespace}:probe", PROBE_S) as got:
+            if not got:
+                raise CircuitOpen(self._upstream, "another worker's probe is out", PROBE_WAIT_S)
+            yield
+
+    def _noted(self, key: str) -> Iterator[None]:
+        """Run the block, and open the circuit where answers fail for too many keys."""
         try:
             yield
-        except CutShort:
-            raise
-        except BaseException:
-            self._count(turn, failed=True)
-            raise
-        self._count(turn, failed=self._clock() - started > self._policy.slow_s)
-
-    def _count(self, turn: int, *, failed: bool) -> None:
-        """Take the result of a call that began at `turn`; too late, it counts for nothing."""
-        with self._lock:
-            if turn != self._turns:
-                return
-            before = self._circuit.current_state
-            with suppress(_Failed), self._circuit.calling():
-                if failed:
-                    raise _Failed
-            if before == pybreaker.STATE_CLOSED and turn == self._turns and self._rate(failed):
+        except BY_KEY as error:
+            counts = not isinstance(error, (*CONNECTION, *NEVER))
+            closed = self.state == pybreaker.STATE_CLOSED
+            if counts and self._results.failed(key) and closed:
                 self._circuit.open()
-            if turn == self._turns:
-                return
-            # A failed probe has opened the circuit anew, or the last good one has closed it.
-            opened = self._circuit.current_state == pybreaker.STATE_OPEN
-            at = self._heard = datetime.now(UTC).timestamp() if opened else None
-            self._telling += 1
-        try:  # outside of the lock: the board may be slow
-            if at is None:
-                self._board.close(self.name)
-            else:
-                # Kept beyond its time, so that it ends by a probe and not by being forgotten.
-                self._board.open(self.name, at, 10 * self._policy.open_s)
-        finally:
-            with self._lock:
-                self._telling -= 1
+            raise
+        self._results.succeeded()
 
-    def _rate(self, failed: bool) -> bool:
-        """Note a result; whether too many of the last calls have failed."""
-        now = self._clock()
-        calls = self._calls.add(now)
-        if not failed:
-            return False
-        failures = self._failures.add(now)
-        return calls >= self._policy.least_calls and failures >= calls * self._policy.rate
+    def _is_no_failure(self, error: BaseException) -> bool:
+        """Say what pybreaker does not count: while closed, all but failures to connect."""
+        return not isinstance(error, CONNECTION if self.state == pybreaker.STATE_CLOSED else BY_KEY)
 
-    def _turned(self, state: str) -> None:
-        """Note that the circuit is in another state; what came before counts no more."""
-        with self._lock:
-            self._turns += 1
-            self._calls.clear()
-            self._failures.clear()
-            if state == pybreaker.STATE_OPEN:
-                self._opened = self._clock()
 
-    def _follow(self) -> None:
-        """Take over what other workers found out; they are not told their own news."""
+class Breakers:
+    """The circuits of one upstream, one for each class of operations. Thread-safe.
+
+    `policy` None: no circuit at all. Where Redis is gone when a circuit is first used, the
+    circuit is this worker's own until Redis is back.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        policy: BreakerPolicy | None,
+        client: RedisClient | None = None,
+        namespace: str = "bff:circuit",
+    ) -> None:
+        self._upstream, self._policy = upstream, policy
+        self._client, self._namespace = client, namespace
+        self._made: dict[str, tuple[Breaker, float]] = {}  # and until when it is good
+        self._lock = threading.Lock()
+
+    def all(self) -> list[Breaker]:
+        """Return the circuits that were used."""
+        return [breaker for breaker, _ in self._made.values()]
+
+    def close(self) -> None:
+        """Close every circuit: the upstream is known to be back."""
+        for breaker in self.all():
+            breaker.close()
+
+    def calling(self, operation: str, key: str) -> AbstractContextManager[None]:
+        """Return what stands around a call; see `Breaker.calling`."""
+        return nullcontext() if self._policy is None else self._of(operation).calling(key)
+
+    def _of(self, operation: str) -> Breaker:
         with self._lock:
-            turn = self._turns
-            if self._telling:
-                return
-        heard = self._board.opened_at(self.name)
-        if heard == self._heard:
-            return
-        with self._lock:
-            if turn != self._turns or self._telling:
-                return  # older than what was found out here meanwhile
-            known, self._heard = self._heard, heard
-            closed = self._circuit.current_state == pybreaker.STATE_CLOSED
-            if heard is None:
-                if not closed:
-                    self._circuit.close()
-            elif closed or known is None or heard > known:
-                # Another machine's clock may go wrong: at least now, at most a whole time ago.
-                age_s = datetime.now(UTC).timestamp() - heard
-                self._circuit.open()
-                self._opened = self._clock() - min(max(0.0, age_s), self._policy.open_s)
+            breaker, until = self._made.get(operation, (None, 0.0))
+            if breaker is None or time.monotonic() > until:
+                breaker, until = self._make(operation, breaker)
+                self._made[operation] = (breaker, until)
+            return breaker
+
+    def _make(self, operation: str, before: Breaker | None) -> tuple[Breaker, float]:
+        assert self._policy is not None  # noqa: S101 - asked by `calling`
+        try:
+            made = Breaker(self._upstream, operation, self._policy, self._client, self._namespace)
+        except RedisError:
+            own = before or Breaker(self._upstream, operation, self._policy)
+            return own, time.monotonic() + LOCAL_S
+        return made, float("inf")

@@ -1,30 +1,33 @@
-"""The way out to one upstream: bulkhead, retry budget, probe gate, breaker, timeout, socket.
+"""The way out to one upstream: pause, ceiling, circuit breaker, retry, and the tree of errors.
 
-Every call to the upstream passes here, and every way it can fail leaves here
-as one of the errors of `bff.errors`.
+Every call passes here, and every way in which it can fail leaves as one of `bff.errors`.
 """
 
 from __future__ import annotations
 
+import http.client
 import logging
 import random
-import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import requests
+import urllib3
 
 from bff import context
 from bff.context import Timing
 from bff.errors import (
     BadResponse,
+    ConnectFailed,
+    ConnectTimeout,
+    CredentialRefused,
+    CutShort,
     RateLimited,
-    Saturated,
     Unreachable,
     UpstreamError,
     UpstreamFailed,
@@ -33,318 +36,232 @@ from bff.errors import (
 from bff.observability import metrics
 from bff.observability.logs import event
 from bff.readiness import Checks, check
-from bff.steps import Steps, Task, Wait, alone
-from bff.tracing import Passing, Tracer
-from bff.upstream.answers import Answer, BadAnswer
-from bff.upstream.board import Board, NoBoard
-from bff.upstream.breaker import Breaker, BreakerPolicy, CutShort, NoBreaker
-from bff.upstream.governor import Governor
-from bff.upstream.retry import RetryBudget
-from bff.upstream.wire import Wire
+from bff.upstream.breaker import Breakers
+from bff.upstream.rate import DEFAULT_PAUSE_S, Ceiling, Limiter, Pause, RetryBudget
+from bff.upstream.session import MOST_BYTES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+S = TypeVar("S", bound=requests.Session)
 
 RETRYABLE_STATUS = (502, 503, 504)
 RETRY_PAUSE_S = 0.1
-PAUSE_S = 1.0  # after a 429 that does not say how long
-MOST_PAUSE_S = 86_400  # what a Retry-After is taken for at the most
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How one upstream is treated. `breaker` None: no circuit breaker."""
-
-    name: str
-    timeout_s: float
-    slots: int
-    breaker: BreakerPolicy | None
-
-
-Reply = Answer  # one below 500
+MOST_RETRY_AFTER_S = 86_400.0
+GZIP = b"\x1f\x8b"
 
 
 class _Unavailable(UpstreamFailed):
-    """The upstream answered that it cannot just now, so that asking again may help."""
+    """The upstream answered that it cannot just now: asking again may help."""
 
 
-class Bulkhead:
-    """At most `slots` calls to one upstream at once; one more is refused, it never queues."""
-
-    def __init__(self, upstream: str, slots: int) -> None:
-        self.slots = slots
-        self.in_flight = 0
-        self._upstream = upstream
-        self._lock = threading.Lock()
-        self._gauge = metrics.CALLS_IN_FLIGHT.labels(upstream)
-        metrics.SLOTS.labels(upstream).set(slots)
-
-    def take(self) -> None:
-        """Take a slot, or raise `Saturated`."""
-        with self._lock:
-            if self.in_flight >= self.slots:
-                raise Saturated(self._upstream, retry_after_s=1)
-            self.in_flight += 1
-            self._gauge.set(self.in_flight)
-
-    def give(self) -> None:
-        """Give a slot back."""
-        with self._lock:
-            self.in_flight -= 1
-            self._gauge.set(self.in_flight)
-
-
-class Guard:
+class Guard(Generic[S]):
     """Sends requests to one upstream. Thread-safe; lives as long as the app.
 
-    `submit` starts a task in the pool. `governor` keeps the calls below the
-    upstream's ceiling, where it has one; `board` shares open circuits; the
-    calls go through `proxy`, where there is one.
+    `timeout_s` bounds a call. `ceiling` keeps the calls below the upstream's own limit, where
+    it has one; `pause` obeys its Retry-After.
     """
 
     def __init__(
         self,
-        policy: Policy,
-        submit: Callable[..., Future[Any]],
-        governor: Governor | None = None,
-        board: Board | None = None,
-        tracer: Tracer | None = None,
-        proxy: str = "",
+        name: str,
+        session: S,
+        timeout_s: float,
+        breakers: Breakers,
+        limiter: Limiter,
+        pause: Pause,
+        ceiling: Ceiling | None = None,
     ) -> None:
-        self.policy = policy
-        self._tracer = tracer or Passing()
-        self._submit, self._governor, self._board = submit, governor, board or NoBoard()
-        self._wire = Wire(policy.slots, proxy)
-        self.bulkhead = Bulkhead(policy.name, policy.slots)
-        self._budget = RetryBudget()
-        self._breakers: dict[str, Breaker] = {}
-        self._lock = threading.Lock()
+        self.name, self.session, self.timeout_s, self.breakers = name, session, timeout_s, breakers
+        self._pause, self._ceiling = pause, ceiling
+        self._budget = RetryBudget(name, limiter)
         self.last_success: datetime | None = None
 
-    def breakers(self) -> list[Breaker]:
-        """Return the circuits, one for each class of operation that was called."""
-        return list(self._breakers.values())
-
-    def health(self) -> Checks:
-        """Return what readiness tells: circuits, last success and calls in flight."""
-        name, bulkhead, moment = self.policy.name, self.bulkhead, self.last_success
-        circuits = [
-            check(state, state == "closed", of=breaker.operation, kind="component")
-            for breaker in self.breakers()
-            for state in (breaker.state,)
-        ]
-        return {
-            f"{name}:circuit": circuits,
-            f"{name}:last_success": [
-                check(moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"), kind="component")
-            ],
-            f"{name}:in_flight": [
-                check(
-                    bulkhead.in_flight,
-                    bulkhead.in_flight < bulkhead.slots,
-                    kind="component",
-                    unit=f"calls of {bulkhead.slots}",
-                )
-            ],
-        }
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._wire.close()
-
-    def start(self, task: Callable[..., T], *args: Any) -> Future[T]:
-        """Have a thread of the pool do `task`, in a slot of the bulkhead.
-
-        Everything that the task does has the upstream's timeout, and not more
-        than is left of the request's deadline. Without a slot, or without a
-        thread because the process ends, the future has failed with `Saturated`.
-        """
-        try:
-            self.bulkhead.take()
-        except Saturated as error:
-            return self._turned_away(error)
-        try:
-            future = self._submit(self._within, task, *args)
-        except RuntimeError:  # the pool is closed, or the system gives no more threads
-            self.bulkhead.give()
-            return self._turned_away(Saturated(self.policy.name, "no thread", 1))
-        except BaseException:
-            self.bulkhead.give()
-            raise
-        future.add_done_callback(self._never_ran)
-        return future
-
-    def _turned_away(self, error: Saturated) -> Future[Any]:
-        self._count_away(error)
-        future: Future[Any] = Future()
-        future.set_exception(error)
-        return future
-
-    def _count_away(self, error: Saturated) -> None:
-        metrics.call_of(self.policy.name, "-", error.reason.value).inc()
-
-    def _within(self, task: Callable[..., T], *args: Any) -> T:
-        # The slot is given back before anybody sees the result: who has it may call again.
-        try:
-            context.enter(context.current().within(self.policy.timeout_s))
-            return task(*args)
-        finally:
-            self.bulkhead.give()
-
-    def _never_ran(self, future: Future[Any]) -> None:
-        if future.cancelled():
-            self.bulkhead.give()
-
-    def here(self, steps: Callable[[], Steps[T]], *, last: bool) -> Task[T] | None:
-        """Return a task that does `steps` as `start` would, in the thread that drives it.
-
-        None where it would hold up the tasks beside it, because it has to connect;
-        as the `last` one it may.
-        """
-        return Task(self._in_slot(steps)) if last or self._wire.idle() else None
-
-    def _in_slot(self, steps: Callable[[], Steps[T]]) -> Steps[T]:
-        try:
-            self.bulkhead.take()
-        except Saturated as error:
-            self._count_away(error)
-            raise
-        try:
-            context.enter(context.current().within(self.policy.timeout_s))
-            return (yield from steps())
-        finally:
-            self.bulkhead.give()
-
     def send(
-        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
+        self,
+        operation: str,
+        key: str,
+        request: requests.PreparedRequest,
+        read: Callable[[requests.Response, bytes], T],
+        **options: Any,
     ) -> T:
-        """Do the steps of `sending` in this thread."""
-        return alone(self.sending(operation, request, read))
+        """Send `request`, and return what `read` makes of the answer and its unpacked body.
 
-    def sending(
-        self, operation: str, request: requests.PreparedRequest, read: Callable[[Reply], T]
-    ) -> Steps[T]:
-        """Send `request`, and return what `read` makes of the answer.
-
-        `read` sees answers below 500 only and raises `BadResponse` where one
-        is not what was asked for. A GET may be sent twice, anything else never.
-        Raises `UpstreamError`. Done inside of a task of `start` or of `here`.
+        `read` sees answers below 500 only and raises `BadResponse` where one is not what was
+        asked for. `key` names the thing that is asked for, so that one that always fails
+        opens no circuit. A GET may be sent twice, anything else never. `options` go to
+        `Session.send`. Raise `UpstreamError`.
         """
         try:
-            return (yield from self._attempt(operation, request, read, self._budget.call))
+            return self._attempt(operation, key, request, read, options)
         except (Unreachable, _Unavailable) as error:
             pause_s = random.uniform(0, RETRY_PAUSE_S)  # full jitter
             if (
                 request.method != "GET"
                 or error.retry_after_s is not None
                 or context.current().deadline.left_s() <= pause_s
-                or not self._budget.retry()
+                or not self._budget.take()
             ):
                 raise
-        yield Wait(time.monotonic() + pause_s)
-        return (yield from self._attempt(operation, request, read))
+        time.sleep(pause_s)
+        return self._attempt(operation, key, request, read, options)
 
     def _attempt(
         self,
         operation: str,
+        key: str,
         request: requests.PreparedRequest,
-        read: Callable[[Reply], T],
-        goes_out: Callable[[], None] = lambda: None,
-    ) -> Steps[T]:
-        started, name = time.monotonic(), self.policy.name
-        outcome = "ok"
-        try:
-            breaker = self._breaker(operation)
-            breaker.check()
-            ticket = None if self._governor is None else (yield from self._governor.turn())
-            try:
-                with breaker.calling(), self._tracer.calling(name, operation) as headers:
-                    request.headers.update(headers)
-                    goes_out()
-                    reply = yield from self._exchange(request)
-                    value = read(reply) if reply.status < 400 else None
-            finally:
-                if self._governor is not None and ticket is not None:
-                    self._governor.done(ticket)
+        read: Callable[[requests.Response, bytes], T],
+        options: Mapping[str, Any],
+    ) -> T:
+        with self._noted(operation):
+            self._pause.check()
+            if self._ceiling is not None:
+                self._ceiling.take()
+            with self.breakers.calling(operation, key), self._translated():
+                answer = self._exchange(request, read, options)
+            self._pause.end()
             self.last_success = datetime.now(UTC)
-            if reply.status >= 400:
-                # An answer that concerns the request, not the upstream's health: it is
-                # looked at outside the breaker.
-                value = self._refused(reply, read)
+            return answer
+
+    def _exchange(
+        self,
+        request: requests.PreparedRequest,
+        read: Callable[[requests.Response, bytes], T],
+        options: Mapping[str, Any],
+    ) -> T:
+        """Send, and read the answer before a cache below can keep it."""
+        answers: list[T] = []
+
+        def take(response: requests.Response, **_: Any) -> None:
+            if not answers:  # requests-cache calls its hooks once more
+                answers.append(self._read(response, read))
+
+        request.hooks["response"] = [take]
+        timeout = (self.timeout_s, self.timeout_s)
+        self.session.send(request, timeout=timeout, allow_redirects=False, **options)
+        return answers[0]
+
+    def _read(
+        self, response: requests.Response, read: Callable[[requests.Response, bytes], T]
+    ) -> T:
+        status = response.status_code
+        wait_s = retry_after_s(response.headers)
+        if status >= 500:
+            kind = _Unavailable if status in RETRYABLE_STATUS else UpstreamFailed
+            raise kind(self.name, f"status {status}", wait_s)
+        if status == 429:
+            wait_s = wait_s or DEFAULT_PAUSE_S
+            self._pause.begin(wait_s)
+            raise RateLimited(self.name, retry_after_s=wait_s)
+        if status in (401, 403):
+            raise CredentialRefused(self.name, "credential refused")
+        return read(response, self.unpacked(response.content))
+
+    def unpacked(self, body: bytes) -> bytes:
+        """Unpack a body whose sender did not say that it is packed, as TMDB has done."""
+        if not body.startswith(GZIP):
+            return body
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked = unpacker.decompress(body, MOST_BYTES)
+        except zlib.error as error:
+            raise BadResponse(self.name, "a broken gzip") from error
+        if unpacker.unconsumed_tail:
+            raise BadResponse(self.name, "the body is too large")
+        return unpacked
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise what `requests` raises as one of `bff.errors`."""
+        began_s = min(self.timeout_s, context.current().deadline.left_s())
+        if began_s <= 0:
+            raise CutShort(self.name, "no time left")
+        try:
+            yield
+        except requests.ConnectTimeout as error:
+            raise self._late(ConnectTimeout, began_s) from error
+        except requests.RequestException as error:
+            raise self._error(error, began_s) from error
+
+    def _error(self, error: requests.RequestException, began_s: float) -> UpstreamError:
+        # The text of an error names addresses, and with them the credential.
+        causes = tuple(_causes(error))
+        if _any(causes, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+            return self._late(UpstreamTimeout, began_s)
+        if _any(causes, urllib3.exceptions.NewConnectionError):
+            return ConnectFailed(self.name)
+        if _any(causes[1:], OSError):
+            return Unreachable(self.name)
+        if type(error) is requests.ConnectionError and not _any(causes, http.client.HTTPException):
+            return ConnectFailed(self.name)
+        return BadResponse(self.name, type(error).__name__)
+
+    def _late(self, kind: type[UpstreamTimeout], began_s: float) -> UpstreamTimeout:
+        # A request that came with little time left proves nothing against the upstream.
+        return (CutShort if began_s < self.timeout_s / 2 else kind)(self.name)
+
+    @contextmanager
+    def _noted(self, operation: str) -> Iterator[None]:
+        """Tell of a call in the log, the metrics and Server-Timing."""
+        started, outcome = time.monotonic(), "ok"
+        try:
+            yield
         except Exception as error:
             outcome = error.reason.value if isinstance(error, UpstreamError) else "refused"
             raise
-        else:
-            return value  # type: ignore[return-value]
         finally:
-            self._note(operation, outcome, (time.monotonic() - started) * 1000)
+            duration_ms = (time.monotonic() - started) * 1000
+            context.current().timings.append(Timing(self.name, operation, outcome, duration_ms))
+            metrics.call_of(self.name, operation, outcome).inc()
+            metrics.call_seconds_of(self.name).observe(duration_ms / 1000)
+            event(
+                log,
+                logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING,
+                "upstream.call",
+                upstream=self.name,
+                operation=operation,
+                outcome=outcome,
+                duration_ms=round(duration_ms, 1),
+            )
 
-    def _refused(self, reply: Reply, read: Callable[[Reply], T]) -> T:
-        if reply.status == 429:
-            wait_s = _retry_after_s(reply.headers) or PAUSE_S
-            if self._governor is not None:
-                self._governor.pause(wait_s)
-            raise RateLimited(self.policy.name, retry_after_s=wait_s)
-        if reply.status in (401, 403):
-            raise UpstreamFailed(self.policy.name, "credential refused")
-        return read(reply)
+    def health(self) -> Checks:
+        """Return what readiness tells: circuits, pause and last success."""
+        moment = self.last_success
+        circuits = [
+            check(state, state == "closed", of=breaker.operation, kind="component")
+            for breaker in self.breakers.all()
+            for state in (breaker.state,)
+        ]
+        return {
+            f"{self.name}:circuit": circuits,
+            **self._pause.health(),
+            f"{self.name}:last_success": [
+                check(moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"), kind="component")
+            ],
+        }
 
-    def _breaker(self, operation: str) -> Breaker | NoBreaker:
-        if self.policy.breaker is None:
-            return NoBreaker()
-        breaker = self._breakers.get(operation)
-        if breaker is None:
-            made = Breaker(self.policy.name, operation, self.policy.breaker, self._board)
-            with self._lock:
-                breaker = self._breakers.setdefault(operation, made)
-        return breaker
-
-    def _exchange(self, request: requests.PreparedRequest) -> Steps[Reply]:
-        """Send and read to the end, inside the deadline; translate what goes wrong."""
-        name = self.policy.name
-        timeout_s = min(self.policy.timeout_s, context.current().deadline.left_s())
-        if timeout_s <= 0:
-            raise CutShort(name, "no time left")
-        try:
-            answer = yield from self._wire.sending(request, timeout_s=self.policy.timeout_s)
-        except TimeoutError as error:
-            raise self._late(timeout_s) from error
-        except OSError as error:
-            raise Unreachable(name) from error
-        except BadAnswer as error:
-            raise BadResponse(name, str(error)) from error
-        if answer.status >= 500:
-            kind = _Unavailable if answer.status in RETRYABLE_STATUS else UpstreamFailed
-            raise kind(name, f"status {answer.status}", _retry_after_s(answer.headers))
-        return answer
-
-    def _late(self, timeout_s: float) -> UpstreamTimeout:
-        """Return what a timeout after `timeout_s` means."""
-        # A request that came with little time left proves nothing against the upstream.
-        kind = CutShort if timeout_s < self.policy.timeout_s / 2 else UpstreamTimeout
-        return kind(self.policy.name)
-
-    def _note(self, operation: str, outcome: str, duration_ms: float) -> None:
-        name = self.policy.name
-        context.current().timings.append(Timing(name, operation, outcome, duration_ms))
-        metrics.call_of(name, operation, outcome).inc()
-        metrics.call_seconds_of(name).observe(duration_ms / 1000)
-        event(
-            log,
-            logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING,
-            "upstream.call",
-            upstream=name,
-            operation=operation,
-            outcome=outcome,
-            duration_ms=round(duration_ms, 1),
-        )
+    def close(self) -> None:
+        """Close the connections."""
+        self.session.close()
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what it wraps, and what those wrap."""
+    yield error
+    for inner in (*error.args, getattr(error, "reason", None)):
+        if isinstance(inner, BaseException) and inner is not error:
+            yield from _causes(inner)
+
+
+def _any(errors: tuple[BaseException, ...], kinds: Any) -> bool:
+    return any(isinstance(error, kinds) for error in errors)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; None where unclear."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), MOST_PAUSE_S))
+        return float(min(int(text[:9]), MOST_RETRY_AFTER_S))
     try:
         moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
@@ -352,4 +269,4 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         wait_s = (moment - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):  # the parser raises all of them
         return None
-    return max(0.0, min(wait_s, MOST_PAUSE_S))
+    return max(0.0, min(wait_s, MOST_RETRY_AFTER_S))

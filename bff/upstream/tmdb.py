@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
+import requests
 
 from bff import context, reads
-from bff.errors import BadResponse, NotFound
+from bff.errors import BadResponse, NotFound, UpstreamError
 from bff.model import Call, Ok
 from bff.reads import Read
 from bff.shapes import Malformed, Record
-from bff.steps import Steps, Task
-from bff.upstream.cache import Cache, Loaded, Request
-from bff.upstream.direct import DirectCall
-from bff.upstream.guard import Guard, Reply
+from bff.upstream.cache import Cache, Query
+from bff.upstream.guard import Guard
 from bff.upstream.session import prepared
 
 NAME = "tmdb"
-KNOWN_PLANS = 256
+KNOWN_CALLS = 256
+Json = dict[str, Any]
 Params = Mapping[str, str]
 
 
-def decode(shape: Record, upstream: str, body: bytes) -> dict[str, Any]:
+def decode(shape: Record, upstream: str, body: bytes) -> Json:
     """Read a body as `shape`; raise `BadResponse` where it is something else."""
     try:
         value = shape.read(orjson.loads(body))
@@ -64,28 +62,58 @@ class CachedCall:
     """A read through the cache."""
 
     cache: Cache
-    request: Request[dict[str, Any]]
+    query: Query
+    upstream: str = NAME
 
     @property
-    def upstream(self) -> str:
-        """Name of the upstream that is asked."""
-        return self.request.upstream
+    def key(self) -> str:
+        """Name of the answer."""
+        return self.query.key
 
-    def peek(self) -> Ok[dict[str, Any]] | None:
-        """Return what is in memory and may be served, or None."""
-        return self.cache.peek(self.request)
+    def cached(self) -> Ok[Json] | None:
+        """Return the answer from memory."""
+        return self.cache.cached(self.query)
 
-    def start(self) -> Future[Any]:
-        """Join whoever asks for the same already, or have a thread of the pool ask."""
-        return self.cache.start(self.request)
+    def load(self) -> Ok[Json]:
+        """Ask for the answer."""
+        return self.cache.load(self.query)
 
-    def here(self, *, last: bool) -> Task[Any] | None:
-        """Return the call as a task for this thread, if nobody asks for the same."""
-        return self.cache.here(self.request, last=last)
+    def fallback(self, error: UpstreamError) -> Ok[Json]:
+        """Return an old answer, or raise `error`."""
+        return self.cache.fallback(self.query, error)
 
-    def finish(self, future: Future[Any]) -> Ok[dict[str, Any]]:
-        """Return the answer, or an old one in place of a failure; or raise."""
-        return self.cache.finish(self.request, future)
+
+@dataclass(frozen=True)
+class PlainCall:
+    """A read without a cache: every caller asks TMDB."""
+
+    guard: Guard[Any]
+    query: Query
+    upstream: str = NAME
+    key: None = None
+
+    def cached(self) -> None:
+        """Know nothing."""
+
+    def load(self) -> Ok[Json]:
+        """Ask for the answer; raise `NotFound` or `UpstreamError`."""
+        query = self.query
+
+        def read(response: requests.Response, body: bytes) -> Json | None:
+            if response.status_code == 404 and query.names_a_thing:
+                return None
+            if response.status_code != 200:
+                raise BadResponse(NAME, f"status {response.status_code}")
+            return query.decode(body)
+
+        value = self.guard.send(query.operation, query.thing, query.request(), read)
+        if value is None:
+            raise NotFound(NAME, query.what)
+        return Ok(value)
+
+    def fallback(self, error: UpstreamError) -> Ok[Json]:
+        """Raise `error`."""
+        raise error
 
 
 class TmdbClient:
@@ -96,100 +124,84 @@ class TmdbClient:
     """
 
     def __init__(
-        self, base_url: str, credential: Credential, guard: Guard, cache: Cache | None, ttl_s: int
+        self,
+        base_url: str,
+        credential: Credential,
+        guard: Guard[Any],
+        cache: Cache | None,
+        ttl_s: int,
     ) -> None:
-        self.guard, self.cache = guard, cache
+        self._guard, self._cache = guard, cache
         self._base_url, self._credential, self._ttl_s = base_url, credential, ttl_s
-        self._planned = lru_cache(KNOWN_PLANS)(self._plan)
+        self._planned = lru_cache(KNOWN_CALLS)(self._plan)
 
     def read(
         self, row: Read, path: Mapping[str, object] | None = None, params: Params | None = None
-    ) -> Call[dict[str, Any]]:
+    ) -> Call[Json]:
         """Plan a read of the table; `path` fills the braces of its path.
 
-        A plan holds nothing of the request, so the same question has the same
-        plan, which is made once.
+        A call holds nothing of the request, so the same question has the same
+        call, which is made once.
         """
         return self._planned(row.name, tuple((path or {}).items()), tuple((params or {}).items()))
 
     def _plan(
         self, name: str, path: tuple[tuple[str, object], ...], params: tuple[tuple[str, str], ...]
-    ) -> Call[dict[str, Any]]:
+    ) -> Call[Json]:
         row = reads.BY_NAME[name]
-        known = dict(params)
-        if not row.region:
-            known.pop("region", None)  # TMDB's answer does not depend on it
-        if row.name == "images":
-            # A language filters pictures as well; those without text are always wanted.
-            spoken = known.get("language", "en").split("-")[0]
-            known["include_image_language"] = f"{spoken},null"
-        if row.append:
-            known["append_to_response"] = ",".join(row.append)
         target = row.path.format(**dict(path))
-        what = _what(dict(path))
-        request = Request(
-            key=f"{row.name} {target}?{urlencode(sorted(known.items()))}",
-            upstream=NAME,
-            operation=row.name,
-            what=what,
-            load=lambda: self._loading(row, target, known, what),
+        text = urlencode(sorted(_sent(row, dict(params)).items()))
+        names_a_thing = "_id}" in row.path
+        query = Query(
+            key=f"{row.name} {target}?{text}",
+            operation=row.operation,
+            what=_what(dict(path)),
+            # All that TMDB says of one film is one thing, in whatever language.
+            thing=str(path[0]) if names_a_thing else f"{target}?{text}",
+            ttl_s=self._ttl_s * row.ttl,
+            # A list is always there: 404 in its place is a wrong address or an ailing upstream.
+            names_a_thing=names_a_thing,
+            request=lambda: self._request(target, text),
             decode=lambda body: decode(row.shape, NAME, body),
         )
-        if self.cache is None:
-            return DirectCall(self.guard, lambda: self._asking(row, target, known, what))
-        return CachedCall(self.cache, request)
+        return (
+            PlainCall(self._guard, query) if self._cache is None else CachedCall(self._cache, query)
+        )
 
-    def popular(self, params: Params) -> Call[dict[str, Any]]:
+    def popular(self, params: Params) -> Call[Json]:
         """Plan the popular films."""
         return self.read(reads.POPULAR, params=params)
 
-    def trending(self, params: Params) -> Call[dict[str, Any]]:
+    def trending(self, params: Params) -> Call[Json]:
         """Plan the films that trend this week."""
         return self.read(reads.TRENDING, {"window": "week"}, params)
 
-    def search(self, params: Params) -> Call[dict[str, Any]]:
+    def search(self, params: Params) -> Call[Json]:
         """Plan a search for films; `params` has the `query`."""
         return self.read(reads.SEARCH_MOVIES, params=params)
 
-    def movie(self, movie_id: int) -> Call[dict[str, Any]]:
+    def movie(self, movie_id: int) -> Call[Json]:
         """Plan a film's details."""
         return self.read(reads.MOVIE, {"movie_id": movie_id})
 
-    def enriched(self, movie_id: int, params: Params) -> Call[dict[str, Any]]:
+    def enriched(self, movie_id: int, params: Params) -> Call[Json]:
         """Plan a film's details with credits, reviews, similar and recommended films."""
         return self.read(reads.ENRICHED, {"movie_id": movie_id}, params)
 
-    def recommendations(self, movie_id: int, params: Params) -> Call[dict[str, Any]]:
+    def recommendations(self, movie_id: int, params: Params) -> Call[Json]:
         """Plan the films that TMDB recommends to those who liked this one."""
         return self.read(reads.RECOMMENDATIONS, {"movie_id": movie_id}, params)
 
-    def configuration(self) -> Call[dict[str, Any]]:
+    def configuration(self) -> Call[Json]:
         """Plan TMDB's configuration of images."""
         return self.read(reads.CONFIGURATION)
 
-    def _asking(self, row: Read, target: str, known: Params, what: str) -> Steps[dict[str, Any]]:
-        loaded = yield from self._loading(row, target, known, what)
-        return loaded.value
-
-    def _loading(
-        self, row: Read, target: str, known: Params, what: str
-    ) -> Steps[Loaded[dict[str, Any]]]:
-        ttl_s = float(self._ttl_s * row.ttl)
-        # A list is always there: 404 in its place is a wrong address or an ailing upstream.
-        names_a_thing = "_id}" in row.path
-
-        def checked(reply: Reply) -> Loaded[dict[str, Any]]:
-            if reply.status == 404 and names_a_thing:
-                raise NotFound(NAME, what)
-            if reply.status != 200:
-                raise BadResponse(NAME, f"status {reply.status}")
-            value = decode(row.shape, NAME, reply.body)  # garbage counts against the upstream
-            return Loaded(reply.body, value, min(ttl_s, _max_age_s(reply.headers, ttl_s)))
-
-        query = urlencode({**known, **self._credential.query()})
-        request = prepared(
+    def _request(self, target: str, text: str) -> requests.PreparedRequest:
+        credential = urlencode(self._credential.query())
+        query = "&".join(part for part in (text, credential) if part)
+        return prepared(
             "GET",
-            f"{self._base_url}{target}?{query}",
+            f"{self._base_url}{target}" + (f"?{query}" if query else ""),
             {
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
@@ -197,20 +209,21 @@ class TmdbClient:
                 **self._credential.headers(),
             },
         )
-        return (yield from self.guard.sending(row.operation, request, checked))
+
+
+def _sent(row: Read, params: dict[str, str]) -> dict[str, str]:
+    """Return the parameters that go to TMDB."""
+    if not row.region:
+        params.pop("region", None)  # TMDB's answer does not depend on it
+    if row.name == "images":
+        # A language filters pictures as well; those without text are always wanted.
+        spoken = params.get("language", "en").split("-")[0]
+        params["include_image_language"] = f"{spoken},null"
+    if row.append:
+        params["append_to_response"] = ",".join(row.append)
+    return params
 
 
 def _what(path: Mapping[str, object]) -> str:
     parts = [f"{name.removesuffix('_id')} {value}" for name, value in path.items()]
     return " ".join(parts).replace("movie", "film") or "answer"
-
-
-_MAX_AGE = re.compile(r"max-age=(\d{1,9})", re.ASCII)
-# TMDB counts max-age down to 0 on its own caches; an answer of ours lives this long at least,
-# or a popular list would be asked for on every request in its last seconds.
-LEAST_TTL_S = 30.0
-
-
-def _max_age_s(headers: Mapping[str, str], otherwise: float) -> float:
-    found = _MAX_AGE.search(headers.get("Cache-Control", ""))
-    return max(LEAST_TTL_S, float(found[1])) if found else otherwise

@@ -6,7 +6,7 @@ user would show one user's data to another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,11 @@ import requests
 
 from bff import context, library_shapes
 from bff.context import Timing
-from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected
+from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected, UpstreamError
 from bff.model import Call, Intent, Ok
 from bff.shapes import Malformed, Record
-from bff.steps import Steps
-from bff.upstream.direct import DirectCall
-from bff.upstream.guard import Guard, Reply
-from bff.upstream.libraries import Held, Libraries
+from bff.upstream.guard import Guard
+from bff.upstream.library_cache import Kept, LibraryCache
 from bff.upstream.session import prepared
 from bff.upstream.tmdb import decode
 
@@ -59,28 +57,51 @@ class Written:
 
 
 @dataclass(frozen=True)
-class LibraryCall(DirectCall):
+class UserCall:
+    """A call for one user: nobody shares it, and nothing old stands in for its answer."""
+
+    ask: Callable[[], Any]
+    upstream: str = NAME
+    key: None = None
+
+    def cached(self) -> Ok[Any] | None:
+        """Know nothing."""
+        return None
+
+    def load(self) -> Ok[Any]:
+        """Ask the user service."""
+        return Ok(self.ask())
+
+    def fallback(self, error: UpstreamError) -> Ok[Any]:
+        """Raise `error`."""
+        raise error
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryCall(UserCall):
     """A read of a collection, which memory may answer."""
 
-    libraries: Libraries
+    libraries: LibraryCache
     user: str
     name: str
 
-    def peek(self) -> Ok[Any] | None:
+    def cached(self) -> Ok[Any] | None:
         """Return the collection from memory, if it is current and the caller knows no newer."""
-        here = context.current()
-        held = self.libraries.known(self.user, self.name, here.revision)
-        if held is None:
+        now = context.current()
+        kept = self.libraries.get(self.user, self.name, now.revision)
+        if kept is None:
             return None
-        here.timings.append(Timing(NAME, self.name, "hit"))
-        return Ok(held.value, number=held.number)
+        now.timings.append(Timing(NAME, self.name, "hit"))
+        return Ok(kept.value, number=kept.number)
 
 
 class UserClient:
     """Plans calls to the user service. Thread-safe; lives as long as the app."""
 
-    def __init__(self, base_url: str, token: str, guard: Guard, libraries: Libraries) -> None:
-        self.guard, self.libraries = guard, libraries
+    def __init__(
+        self, base_url: str, token: str, guard: Guard[requests.Session], libraries: LibraryCache
+    ) -> None:
+        self._guard, self._libraries = guard, libraries
         self._base_url, self._token = base_url, token
 
     def favorites(self, user: str) -> Call[dict[str, Any]]:
@@ -102,7 +123,7 @@ class UserClient:
     def add(self, name: str, user: str, item: Mapping[str, Any], intent: Intent) -> Call[Written]:
         """Plan to add an item that is not there yet; `Rejected` (409) if it is."""
         kind = COLLECTIONS[name]
-        return DirectCall(self.guard, lambda: self._write(kind, "POST", "", user, item, intent))
+        return UserCall(lambda: self._write(kind, "POST", "", user, item, intent))
 
     def put_new(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
@@ -110,14 +131,14 @@ class UserClient:
         """Plan to set an item that is not there; `AlreadyThere` if it is."""
         kind, path = COLLECTIONS[name], f"/{movie_id}"
 
-        def write() -> Steps[Written]:
+        def write() -> Written:
             absent = {"If-None-Match": "*"}
             try:
-                return (yield from self._write(kind, "PUT", path, user, item, intent, absent))
+                return self._write(kind, "PUT", path, user, item, intent, absent)
             except NotFound as error:
                 raise AlreadyThere from error
 
-        return DirectCall(self.guard, write)
+        return UserCall(write)
 
     def change(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
@@ -129,45 +150,41 @@ class UserClient:
         """
         kind, path = COLLECTIONS[name], f"/{movie_id}"
 
-        def write() -> Steps[Written]:
-            held = self.libraries.known(user, name, context.current().revision)
-            absent = held and all(other["movie_id"] != movie_id for other in held.value[name])
+        def write() -> Written:
+            kept = self._libraries.get(user, name, context.current().revision)
+            absent = kept and all(other["movie_id"] != movie_id for other in kept.value[name])
             if absent and not intent.repeatable:
                 raise NotFound(NAME, kind.item_key.replace("_", " "))
             there = {"If-Match": "*"}
-            return (yield from self._write(kind, "PUT", path, user, item, intent, there))
+            return self._write(kind, "PUT", path, user, item, intent, there)
 
-        return DirectCall(self.guard, write)
+        return UserCall(write)
 
     def remove(self, name: str, user: str, movie_id: int, intent: Intent) -> Call[Written]:
         """Plan to remove an item; `NotFound` if it is not there."""
         kind = COLLECTIONS[name]
-        return DirectCall(
-            self.guard, lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, intent)
-        )
+        return UserCall(lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, intent))
 
     def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
         return LibraryCall(
-            self.guard, lambda: self._ask(kind, user), self.libraries, user, kind.name
+            lambda: self._ask(kind, user), libraries=self._libraries, user=user, name=kind.name
         )
 
-    def _ask(self, kind: Collection, user: str) -> Steps[dict[str, Any]]:
-        """Ask for a collection, and keep it where the stream of changes watches over it."""
-        ticket = self.libraries.ticket()
+    def _ask(self, kind: Collection, user: str) -> dict[str, Any]:
+        """Ask for a collection, and keep it where the event stream watches over it."""
+        ticket = self._libraries.ticket()
 
-        def read(reply: Reply) -> dict[str, Any]:
-            if reply.status != 200:
-                raise BadResponse(NAME, f"status {reply.status}")
-            value = decode(kind.shape, NAME, reply.body)
-            revision = _revision(reply)
-            if revision is not None:
-                text = memoryview(orjson.dumps(value)).tobytes()  # its own room, see encode.py
-                held = Held(text, revision)
-                self.libraries.keep(user, kind.name, held, ticket)
-            return value
+        def read(response: requests.Response, body: bytes) -> tuple[dict[str, Any], int | None]:
+            if response.status_code != 200:
+                raise BadResponse(NAME, f"status {response.status_code}")
+            return decode(kind.shape, NAME, body), _revision(response)
 
         request = self._request("GET", f"/{kind.name}", user, None, {})
-        return (yield from self.guard.sending(kind.name, request, read))
+        value, revision = self._guard.send(kind.name, user, request, read)
+        if revision is not None:
+            kept = Kept(orjson.dumps(value), revision)
+            self._libraries.keep(user, kind.name, kept, ticket)
+        return value
 
     def _write(
         self,
@@ -178,7 +195,7 @@ class UserClient:
         item: Mapping[str, Any] | None,
         intent: Intent,
         condition: Mapping[str, str] | None = None,
-    ) -> Steps[Written]:
+    ) -> Written:
         # The user service acts once, whoever sends it again. It knows the write by its
         # fingerprint: TMDB's facts in `item` may differ the next time.
         headers = {
@@ -187,11 +204,14 @@ class UserClient:
             **(condition or {}),
         }
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
-        written = yield from self.guard.sending(
-            kind.name, request, lambda reply: _written(kind, method, reply)
+        written = self._guard.send(
+            kind.name,
+            user,
+            request,
+            lambda response, body: _written(kind, method, response, body),
         )
         if written.revision is not None:
-            self.libraries.changed(user, written.revision)
+            self._libraries.changed(user, written.revision)
         return written
 
     def _request(
@@ -220,21 +240,23 @@ class UserClient:
 COLLECTIONS = {kind.name: kind for kind in (FAVORITES, WATCHLIST, HISTORY)}
 
 
-def _written(kind: Collection, method: str, reply: Reply) -> Written:
+def _written(kind: Collection, method: str, response: requests.Response, body: bytes) -> Written:
+    """Return what a write has brought; raise `NotFound`, `Rejected` or `BadResponse`."""
+    status = response.status_code
     # 412: a PUT was to change what is not there, or to make what is.
-    if (method, reply.status) in (("DELETE", 404), ("PUT", 412)):
+    if (method, status) in (("DELETE", 404), ("PUT", 412)):
         raise NotFound(NAME, kind.item_key.replace("_", " "))
     try:
-        answer = orjson.loads(reply.body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadResponse(NAME, "not JSON") from error
     if not isinstance(answer, dict):
         raise BadResponse(NAME, "not an object")
-    if reply.status in (409, 422):
+    if status in (409, 422):
         detail = answer.get("detail")
-        raise Rejected(NAME, reply.status, detail if isinstance(detail, str) else "refused")
-    if reply.status not in (200, 201):
-        raise BadResponse(NAME, f"status {reply.status}")
+        raise Rejected(NAME, status, detail if isinstance(detail, str) else "refused")
+    if status not in (200, 201):
+        raise BadResponse(NAME, f"status {status}")
     raw = answer.get(kind.item_key) or answer.get("removed")
     try:
         item = kind.item.read(raw)
@@ -242,9 +264,9 @@ def _written(kind: Collection, method: str, reply: Reply) -> Written:
         raise BadResponse(NAME, f"not a {kind.item.name}") from error
     if item is None:
         raise BadResponse(NAME, f"not a {kind.item.name}")
-    return Written(item, reply.status == 201, _revision(reply))
+    return Written(item, status == 201, _revision(response))
 
 
-def _revision(reply: Reply) -> int | None:
-    text = reply.headers.get("X-Library-Revision", "")
+def _revision(response: requests.Response) -> int | None:
+    text = response.headers.get("X-Library-Revision", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,4 +1,4 @@
-"""Listens to the user service's stream of changes (server-sent events)."""
+"""The event stream client: listens to the user service's changes (server-sent events)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import orjson
 import requests
@@ -14,8 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from bff.observability.logs import event
 from bff.readiness import Checks, check
-from bff.upstream import session
-from bff.upstream.libraries import SILENCE_S, Libraries
+from bff.upstream.library_cache import SILENCE_S, LibraryCache
 
 log = logging.getLogger(__name__)
 
@@ -25,23 +24,30 @@ MOST_EVENT_BYTES = 64 * 1024
 NO_STREAM_PAUSE_S = 15.0  # a user service without a stream: each request asks it
 
 
-class Changes:
+class EventStream:
     """A thread that keeps `libraries` current while the stream is alive.
 
-    Lives as long as the app; built after the fork; `close` ends it within
-    the silence that it allows.
+    Lives as long as the app; start it after the fork; `close` ends it. `on_connect` is called
+    each time the user service has answered: it is back.
     """
 
-    def __init__(self, base_url: str, token: str, libraries: Libraries) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        libraries: LibraryCache,
+        on_connect: Callable[[], None] = lambda: None,
+    ) -> None:
         self._url = f"{base_url}/events"
         self._headers = {"Accept": "text/event-stream"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._libraries = libraries
-        self._session = session.build(1)
+        self._libraries, self._on_connect = libraries, on_connect
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy between the two services
         self._closed = threading.Event()
         self._state, self._since = "off", time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="event-stream", daemon=True)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -53,7 +59,7 @@ class Changes:
         state = "alive" if self._libraries.alive() else self._state
         well = state != "lost" or time.monotonic() - self._since < LOST_S
         output = "each request asks the user service until the stream is back"
-        return {"changes:stream": [check(state, well, kind="component", output=output)]}
+        return {"events:stream": [check(state, well, kind="component", output=output)]}
 
     def _is(self, state: str) -> None:
         if state != self._state:
@@ -62,7 +68,7 @@ class Changes:
     def close(self) -> None:
         """Stop listening; the memory is not used any more."""
         self._closed.set()
-        self._libraries.lost()
+        self._libraries.clear()
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -75,9 +81,9 @@ class Changes:
                 self._is("none")
             except (requests.RequestException, HTTPError, OSError, ValueError, KeyError) as error:
                 if pause_s == FIRST_PAUSE_S:  # once, not at every attempt
-                    event(log, logging.INFO, "changes.lost", fault=type(error).__name__)
+                    event(log, logging.INFO, "events.lost", fault=type(error).__name__)
                 pause_s = min(MOST_PAUSE_S, pause_s * 2)
-            self._libraries.lost()
+            self._libraries.clear()
             if self._state == "alive":
                 self._is("lost")
             self._closed.wait(pause_s * random.uniform(0.5, 1))
@@ -85,12 +91,13 @@ class Changes:
     def _listen(self) -> None:
         """Follow one stream to its end; raise where it is none, or silent for too long."""
         with self._session.get(
-            self._url, headers=self._headers, stream=True, timeout=(1, SILENCE_S), proxies={}
+            self._url, headers=self._headers, stream=True, timeout=(1, SILENCE_S)
         ) as response:
             if response.status_code in (404, 405, 501):
                 raise _NoStreamError
             response.raise_for_status()
             self._is("alive")
+            self._on_connect()
             for name, data in events(response):
                 if self._closed.is_set():
                     return
@@ -100,7 +107,7 @@ class Changes:
         if name == "change":
             self._libraries.changed(*_change(data))
         elif name == "reset":
-            self._libraries.lost()
+            self._libraries.clear()
         elif name != "beat":
             return
         self._libraries.beat()
@@ -123,19 +130,16 @@ class _NoStreamError(Exception):
 def events(response: requests.Response) -> Iterator[tuple[str, bytes]]:
     """Yield the events of a stream as (name, data), as the HTML standard reads them."""
     rest = b""
-    while True:
-        part = response.raw.read1(65_536)
-        if not part:
-            return
+    while part := response.raw.read1(65_536):
         if len(rest) > MOST_EVENT_BYTES:
             raise ValueError("an event without an end")
         *blocks, rest = (rest + part).replace(b"\r\n", b"\n").split(b"\n\n")
         for block in blocks:
             name, data = "message", b""
             for line in block.split(b"\n"):
-                field, _, value = line.partition(b":")
-                if field == b"event":
+                key, _, value = line.partition(b":")
+                if key == b"event":
                     name = value.strip().decode("ascii", "replace")
-                elif field == b"data":
+                elif key == b"data":
                     data += value.strip()
             yield name, data

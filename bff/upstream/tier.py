@@ -1,0 +1,213 @@
+"""TMDB's answers where workers share them: requests-cache over files or Redis, and its locks.
+
+What may be lost fails open: a torn entry is a miss, and a store that cannot be used is left
+alone with one warning. User data never comes here: requests-cache leaves `Authorization` out
+of its keys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import requests
+from requests_cache import CachedSession
+from requests_cache.backends.base import BaseCache, BaseStorage
+from requests_cache.backends.redis import RedisDict
+from requests_cache.models.response import CachedResponse
+from requests_cache.serializers import orjson_serializer
+
+from bff.observability.logs import event
+from bff.readiness import Checks, check
+from bff.upstream.shared import RedisClient, RedisError, try_lock
+
+log = logging.getLogger(__name__)
+
+IGNORED = ("api_key", "Authorization")  # neither part of a key nor kept
+PRUNE_EVERY = 500  # writes of one worker
+POLL_S = 0.01
+NAMESPACE = "bff:tmdb:answers"
+
+
+class FileStorage(BaseStorage[str, Any]):
+    """One file an answer, written whole or not at all. Kept for `keep_s`, within `most_bytes`."""
+
+    def __init__(self, folder: Path, keep_s: float, most_bytes: int) -> None:
+        super().__init__(serializer=orjson_serializer)
+        self.folder, self._keep_s, self._most_bytes = folder, keep_s, most_bytes
+        self._writes = 0
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            value = self.deserialize(key, self._path(key).read_bytes())
+        except FileNotFoundError:
+            raise KeyError(key) from None
+        if value is None:  # torn, or of another release
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self.folder)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(self.serialize(value))
+            os.replace(name, self._path(key))
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+        self._writes += 1
+        if self._writes % PRUNE_EVERY == 1:
+            self.prune()
+
+    def __delitem__(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.stem for path in self.folder.glob("*.json"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def clear(self) -> None:
+        """Remove every answer."""
+        for key in list(self):
+            del self[key]
+
+    def prune(self) -> None:
+        """Remove what is too old, and the oldest of what is too much."""
+        kept, bytes_left = time.time() - self._keep_s, self._most_bytes
+        seen = [(file.stat(), file.path) for file in _files(self.folder)]
+        for found, path in sorted(seen, key=lambda one: -one[0].st_mtime):
+            bytes_left -= found.st_size
+            if found.st_mtime < kept or bytes_left < 0:
+                with suppress(OSError):
+                    os.unlink(path)
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir(folder) as entries:  # others prune as well
+        yield from entries
+
+
+class FailOpenStorage(BaseStorage[str, Any]):
+    """A storage whose failures are misses, with one warning until it works again."""
+
+    def __init__(self, inner: BaseStorage[str, Any]) -> None:
+        super().__init__(serializer=inner.serializer)
+        self._inner = inner
+        self.fault = ""
+
+    def __getitem__(self, key: str) -> Any:
+        return self._try(lambda: self._inner[key])
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        with suppress(KeyError):
+            self._try(lambda: self._inner.__setitem__(key, value))
+
+    def __delitem__(self, key: str) -> None:
+        self._try(lambda: self._inner.__delitem__(key))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inner)
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def _try(self, ask: Callable[[], Any]) -> Any:
+        try:
+            answer = ask()
+        except (OSError, RedisError) as error:
+            if not self.fault:
+                self.fault = type(error).__name__
+                event(log, logging.WARNING, "cache.unusable", fault=self.fault)
+            raise KeyError from error
+        self.fault = ""
+        return answer
+
+
+class Tier:
+    """The session whose answers all workers share, and the locks for one flight per key.
+
+    Thread-safe; never raises. Lives as long as the app.
+    """
+
+    def __init__(
+        self,
+        storage: BaseStorage[str, Any],
+        lock: Callable[[str, float], AbstractContextManager[bool]],
+    ) -> None:
+        backend = BaseCache()
+        backend.responses = self._storage = FailOpenStorage(storage)
+        self.session = CachedSession(
+            backend=backend, allowable_codes=(200, 404), ignored_parameters=IGNORED
+        )
+        self.lock = lock  # name, seconds to wait -> whether this worker is the one that asks
+
+    def name(self, request: requests.PreparedRequest) -> str:
+        """Return the name under which the answer of a request is kept."""
+        return self.session.cache.create_key(request)
+
+    def get(self, name: str) -> CachedResponse | None:
+        """Return what is kept under a name, however old, or None."""
+        return self.session.cache.get_response(name)
+
+    def health(self) -> Checks:
+        """Return what readiness tells: whether the last look or write succeeded."""
+        fault = self._storage.fault
+        said = check(fault or "usable", not fault, kind="datastore", output="each worker asks TMDB")
+        return {"cache:store": [said]}
+
+
+def on_files(folder: Path, keep_s: float, most_bytes: int) -> Tier:
+    """Return what the workers of one machine share. An answer lives for `keep_s` at most."""
+    return Tier(
+        FileStorage(folder, keep_s, most_bytes),
+        lambda name, wait_s: _file_lock(folder / f"{name}.lock", wait_s),
+    )
+
+
+def on_redis(client: RedisClient, stale_s: int, call_s: float) -> Tier:
+    """Return what all machines share; a worker that dies gives its lock back after `call_s`."""
+    storage = RedisDict(
+        NAMESPACE, connection=client, ttl_offset=stale_s, serializer=orjson_serializer
+    )
+    return Tier(
+        storage,
+        lambda name, wait_s: try_lock(client, f"{NAMESPACE}:lock:{name}", call_s, wait_s),
+    )
+
+
+@contextmanager
+def _file_lock(path: Path, wait_s: float) -> Iterator[bool]:
+    """Hold the lock of a file, which ends with the process; where none can be made, go on."""
+    until = time.monotonic() + wait_s
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError:
+        yield True
+        return
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= until:
+                    yield False
+                    return
+                time.sleep(POLL_S)
+            else:
+                yield True
+                return
