@@ -89,10 +89,10 @@ class Bff:
             Cache(policy, self.tier, tmdb) if self.tier else None,
             config.cache.ttl_s,
         )
-        libraries = LibraryCache(config.cache.user_bytes)
+        self.libraries = LibraryCache(config.cache.user_bytes)
         address, token = config.users.base_url, config.user_service_token
-        self.users = UserClient(address, token, users, libraries)
-        self.events = EventStream(address, token, libraries, users.breakers.close)
+        self.users = UserClient(address, token, users, self.libraries)
+        self.events = EventStream(address, token, self.libraries, users.breakers.close)
         if config.user_service_events:
             self.events.start()
 

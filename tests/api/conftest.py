@@ -1,4 +1,4 @@
-"""One app per setting, with fresh state for every test; upstreams in the process, no socket."""
+"""A fresh app for each test; upstreams in the process, no socket."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     import responses
     from flask import Flask
 
-    import bff
     from config import Config
     from tests.api.openapi import ContractClient, Document
     from tests.api.upstreams import Answer, Upstream
+
+from bff.observability.logs import TextFormatter
 
 TMDB, USERS = "http://tmdb.test/3", "http://users.test"
 TMDB_TOKEN = "planted-tmdb-token-eyJhbGciOi"
@@ -50,11 +51,7 @@ SETTINGS = {
     # Long enough that a busy machine changes no result; what waits for it sets it lower.
     **dict.fromkeys(("PAGE_DEADLINE_MS", "TMDB_TIMEOUT_MS", "USER_SERVICE_TIMEOUT_MS"), "20000"),
 }
-# These concern no route and no view, but the parts that each test has anew.
-OF_PARTS = {"CIRCUIT_BREAKER_ENABLED", "TMDB_CONCURRENT_CALLS", "CACHE_ENABLED"}
 MakeClient = Callable[..., "ContractClient"]
-# An app takes a tenth of a second to build, so that one serves all tests with the same settings.
-_apps: dict[frozenset[tuple[str, str]], Flask] = {}
 _documents: dict[str, Document] = {}
 _tmdb_answers: dict[Any, Answer] = {}  # the catalogue never changes
 
@@ -72,28 +69,9 @@ def _app(**settings: str) -> Flask:
     import bff
     from tests.api.openapi import ContractClient
 
-    key = frozenset((name, text) for name, text in settings.items() if name not in OF_PARTS)
-    if key not in _apps:
-        app = bff.create_app(settings_of(**dict(key)))
-        app.extensions["bff"].close()
-        app.test_client_class = ContractClient
-        _apps[key] = app
-    return _apps[key]
-
-
-def _renew(app: Flask, config: Config) -> bff.Bff:
-    """Give the app new parts: no open circuit, no cached answer, no thread of another test."""
-    from bff import Bff
-
-    old, new = app.extensions["bff"], Bff(config)
-    for name in ("fan_out", "tmdb", "users"):
-        # The views hold these very objects, so that their content is what changes.
-        part = getattr(old, name)
-        part.__dict__.clear()
-        part.__dict__.update(getattr(new, name).__dict__)
-    old.guards.update(new.guards)
-    old.store, old.changes = new.store, new.changes
-    return new
+    app = bff.create_app(settings_of(**settings))
+    app.test_client_class = ContractClient
+    return app
 
 
 class _Database:
@@ -125,23 +103,8 @@ class _Database:
         self._first.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Database]:
-    """Keep the app's files out of the tree; return the file of the cache."""
-    from bff.upstream.store import FileStore
-
-    path = tmp_path_factory.mktemp("var") / "cache.sqlite"
-    SETTINGS["CACHE_FILE"] = str(path)
-    store = FileStore(path, 1)
-    assert store.get("anything") is None  # which makes the tables
-    file = _Database(path)
-    store.close()
-    yield file
-    file.close()
-
-
 @pytest.fixture(scope="session")
-def document(_files: None) -> Document:
+def document() -> Document:
     """The OpenAPI document of the app."""
     from tests.api.openapi import Document
 
@@ -149,6 +112,7 @@ def document(_files: None) -> Document:
         app = _app()
         with app.test_request_context():
             spec = app.view_functions["api-docs.openapi_json"]().get_json()
+        app.extensions["bff"].close()
         _documents[""] = Document(spec)
     return _documents[""]
 
@@ -174,9 +138,9 @@ def _users_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Flask
 
 @pytest.fixture
 def _wire() -> Iterator[responses.RequestsMock]:
-    from tests.api.wire import Wire
+    import responses
 
-    with Wire() as wire:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
         yield wire
 
 
@@ -226,17 +190,13 @@ class _Lines(logging.Handler):
 @pytest.fixture
 def logs() -> Iterator[list[str]]:
     """The lines that the app logs; no secret may stand in any of them."""
-    _app()
     logger = logging.getLogger("bff")
-    usual = list(logger.handlers)
     handler = _Lines()
-    handler.setFormatter(usual[0].formatter)
-    for added in usual[0].filters:
-        handler.addFilter(added)
+    handler.setFormatter(TextFormatter("salt"))
+    yield_to = list(logger.handlers)
     logger.handlers[:] = [handler]
-    logger.setLevel("DEBUG")
     yield handler.lines
-    logger.handlers[:] = usual
+    logger.handlers[:] = yield_to
     assert leaked(handler.lines) == []
 
 
@@ -246,30 +206,26 @@ def make_client(
     users: Upstream,
     logs: list[str],
     document: Document,
-    _files: _Database,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeClient]:
-    """Return a maker of clients of the app with these settings and fresh state; one at a time."""
+    """Return a maker of clients, each of a fresh app with these settings; one at a time."""
     # The pause before a second attempt is tested where it is made.
-    monkeypatch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.0, raising=False)
-    parts: list[bff.Bff] = []
+    monkeypatch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.0)
+    apps: list[Flask] = []
 
     def end() -> None:
-        for part in parts:
-            part.close()
-            # What still runs ends now: the next one has the same file for its cache.
-            part.fan_out._pool.shutdown(wait=True)
-        parts.clear()
+        for app in apps:
+            app.extensions["bff"].close()
+        apps.clear()
 
     def make(**settings: str) -> ContractClient:
         end()
         handlers = list(logging.getLogger("bff").handlers)
-        app = _app(**settings)
-        _files.reset()
-        Path(f"{SETTINGS['CACHE_FILE']}.leases").unlink(missing_ok=True)
-        parts.append(_renew(app, settings_of(**settings)))
+        folder = {"CACHE_DIR": str(tmp_path / f"cache-{len(tmdb.calls)}")}
+        apps.append(_app(**folder, **settings))
         logging.getLogger("bff").handlers[:] = handlers  # a new app has put its own there
-        client: Any = app.test_client(use_cookies=False)
+        client: Any = apps[0].test_client(use_cookies=False)
         client.document, client.secrets = document, SECRETS
         return client  # type: ignore[no-any-return]
 

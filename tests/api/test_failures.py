@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
+from urllib3.exceptions import ProtocolError
 
-from bff.upstream.answers import BadAnswer
 from tests.api.conftest import TMDB_KEY, MakeClient, leaked
 from tests.api.openapi import ContractClient
+from tests.api.test_identity import bearer, token
 from tests.api.upstreams import Call, Upstream, films
 
 Break = Callable[[Upstream], None]
@@ -23,6 +26,11 @@ def _answers(*args: Any, **kwargs: Any) -> Break:
 
 def _fails(error: Exception) -> Break:
     return lambda upstream: upstream.fails("*", error)
+
+
+def _aborted(cause: Exception) -> requests.ConnectionError:
+    """Return what requests raises where an exchange broke off."""
+    return requests.ConnectionError(ProtocolError("Connection aborted.", cause))
 
 
 def _waits_for(event: threading.Event) -> Callable[[Call], None]:
@@ -51,10 +59,10 @@ FAILURES: dict[str, tuple[Break, int, str]] = {
     "not-gzip": (_answers(json={}, headers={"Content-Encoding": "gzip"}), 502, "bad_response"),
     "302": (_answers(302, headers={"Location": "http://evil.test/"}), 502, "bad_response"),
     "204": (_answers(204, body=b""), 502, "bad_response"),
-    "refused": (_fails(ConnectionError("refused")), 502, "unreachable"),
-    "reset": (_fails(ConnectionResetError("reset")), 502, "unreachable"),
-    "timeout": (_fails(TimeoutError()), 504, "timeout"),
-    "no-http": (_fails(BadAnswer("ends too early, or is no HTTP")), 502, "bad_response"),
+    "refused": (_fails(requests.ConnectionError("refused")), 502, "unreachable"),
+    "reset": (_fails(_aborted(ConnectionResetError("reset"))), 502, "unreachable"),
+    "timeout": (_fails(requests.ReadTimeout()), 504, "timeout"),
+    "no-http": (_fails(_aborted(http.client.LineTooLong("header"))), 502, "bad_response"),
     "429": (_answers(429, headers={"Retry-After": "7"}), 503, "rate_limited"),
 }
 
@@ -207,7 +215,7 @@ def test_complete_when_the_user_service_is_down_then_popular_and_trending_stand(
     client: ContractClient, users: Upstream
 ) -> None:
     """Without favourites there is nothing to recommend from, and no number to tell."""
-    users.fails("*", ConnectionError("refused"))
+    users.fails("*", requests.ConnectionError("refused"))
 
     response = client.get("/api/dashboard/complete")
 
@@ -224,7 +232,7 @@ def test_complete_when_tmdb_is_down_then_the_users_numbers_stand(
     client: ContractClient, tmdb: Upstream
 ) -> None:
     """The user's own data need no TMDB."""
-    tmdb.fails("*", TimeoutError())
+    tmdb.fails("*", requests.ReadTimeout())
 
     body = client.get("/api/dashboard/complete").json
 
@@ -237,7 +245,7 @@ def test_complete_when_nothing_can_be_had_then_it_fails(
     client: ContractClient, tmdb: Upstream, users: Upstream
 ) -> None:
     """A page of nothing but null is no page."""
-    tmdb.fails("*", TimeoutError())
+    tmdb.fails("*", requests.ReadTimeout())
     users.answers("*", 500)
 
     response = client.get("/api/dashboard/complete")
@@ -250,7 +258,7 @@ def test_circuit_when_tmdb_fails_five_times_then_it_is_not_asked(
     client: ContractClient, tmdb: Upstream
 ) -> None:
     """After the threshold: 503 at once, with the time until the next attempt."""
-    tmdb.fails("*", TimeoutError())
+    tmdb.fails("*", requests.ReadTimeout())
 
     statuses = [client.get(f"/api/movies/popular?page={page}").status_code for page in range(1, 8)]
     asked = len(tmdb.calls)
@@ -271,7 +279,7 @@ def test_circuit_when_it_is_open_then_other_upstreams_are_asked(
     client: ContractClient, users: Upstream
 ) -> None:
     """The user service that fails does not take TMDB with it."""
-    users.answers("/favorites", 500)
+    users.fails("/favorites", requests.ConnectionError("refused"))
     for _ in range(6):
         client.get("/api/users/favorites")
 
@@ -280,6 +288,37 @@ def test_circuit_when_it_is_open_then_other_upstreams_are_asked(
     assert body["sections"]["favorites"]["reason"] == "circuit_open"
     assert body["sections"]["favorites"]["retry_after"] >= 1
     assert body["sections"]["movies"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("failure", ["500", "html", "timeout"])
+def test_circuit_when_one_film_always_fails_then_other_films_are_asked(
+    client: ContractClient, tmdb: Upstream, failure: str
+) -> None:
+    """What belongs to one film opens no circuit, whatever is asked of it and in what language."""
+    broken, _, _ = FAILURES[failure]
+    broken(tmdb)
+    for number in range(12):
+        path = ("/api/movies/550", "/api/movies/550/credits")[number % 2]
+        assert client.get(f"{path}?language=en-{'ABCDEFGHIJKL'[number]}A").status_code > 500
+    tmdb.heals()
+
+    assert client.get("/api/movies/551").status_code == 200
+
+
+def test_circuit_when_one_user_always_fails_then_other_users_are_answered(
+    client: ContractClient, users: Upstream
+) -> None:
+    """A library that is too large for an answer is one user's trouble."""
+    users.does(
+        "/favorites",
+        lambda call: (500, {}, b"") if call.headers["X-User-Id"] == "demo-user-123" else None,
+    )
+    for _ in range(12):
+        assert client.get("/api/users/favorites").status_code == 502
+
+    other = client.get("/api/users/favorites", headers=bearer(token({"sub": "other"})))
+
+    assert other.status_code == 200
 
 
 def test_circuit_when_films_are_unknown_then_it_stays_closed(client: ContractClient) -> None:
@@ -309,7 +348,7 @@ def test_circuit_when_it_is_switched_off_then_every_call_goes_out(
 ) -> None:
     """CIRCUIT_BREAKER_ENABLED=false never answers for the upstream."""
     client = make_client(CIRCUIT_BREAKER_ENABLED="false")
-    tmdb.fails("*", TimeoutError())
+    tmdb.fails("*", requests.ReadTimeout())
 
     statuses = {client.get(f"/api/movies/popular?page={page}").status_code for page in range(1, 9)}
 
@@ -535,7 +574,7 @@ def test_retry_when_tmdb_fails_once_then_the_answer_comes(
     client: ContractClient, tmdb: Upstream
 ) -> None:
     """A read is sent a second time; the caller sees only the answer."""
-    failures_left = [ConnectionError("reset")]
+    failures_left = [requests.ConnectionError("reset")]
     tmdb.does("*", lambda _: failures_left.pop() if failures_left else None)
 
     assert client.get("/api/movies/popular").status_code == 200
