@@ -69,8 +69,8 @@ class Bff:
             config.tmdb.timeout_s,
             Breakers("tmdb", _breaker_policy(config.breaker), self.redis, "bff:circuit:tmdb"),
             limiter,
-            Pause("tmdb", self.redis),
             Ceiling("tmdb", _calls_per_second(config), limiter),
+            Pause("tmdb", self.redis),
         )
         users = Guard(
             "users",
@@ -78,16 +78,12 @@ class Bff:
             config.users.timeout_s,
             Breakers("users", _breaker_policy(config.breaker), self.redis, _users_circuits(config)),
             limiter,
-            Pause("users"),
         )
         self.guards = {"tmdb": tmdb, "users": users}
         policy = CachePolicy(config.cache.grace_s, config.cache.stale_s, config.cache.answer_bytes)
+        self.cache = Cache(policy, self.tier, tmdb) if self.tier else None
         self.tmdb = TmdbClient(
-            config.tmdb.base_url,
-            _credential(config),
-            tmdb,
-            Cache(policy, self.tier, tmdb) if self.tier else None,
-            config.cache.ttl_s,
+            config.tmdb.base_url, _credential(config), tmdb, self.cache, config.cache.ttl_s
         )
         self.libraries = LibraryCache(config.cache.user_bytes)
         address, token = config.users.base_url, config.user_service_token

@@ -91,7 +91,7 @@ class Cache:
         guard: Guard[Any],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._policy, self._tier, self._guard, self._clock = policy, tier, guard, clock
+        self._policy, self._tier, self._guard, self.clock = policy, tier, guard, clock
         self._entries: LRUCache[str, _Entry] = LRUCache(
             policy.most_bytes, getsizeof=lambda entry: entry.size
         )
@@ -119,8 +119,11 @@ class Cache:
             raise
 
     def fallback(self, query: Query, error: UpstreamError) -> Ok[Json]:
-        """Return an old answer that says why it is old, or raise `error`; never blocks."""
+        """Return an old answer that says why it is old, or raise `error`; asks nobody."""
         entry = self._lookup(query.key)
+        if entry is None:
+            self._shared(query, self._tier.name(query.request()), None)
+            entry = self._lookup(query.key)
         if entry is None or entry.value is None or self._late_s(entry) >= self._policy.stale_s:
             raise error
         if self._late_s(entry) >= 0:  # else it has come this very moment
@@ -135,7 +138,7 @@ class Cache:
 
         An answer from the future is from before the clock was set back: its age is unknown.
         """
-        age_s = self._clock() - entry.stored_at
+        age_s = self.clock() - entry.stored_at
         return 0.0 if age_s < -MOST_SKEW_S else age_s - entry.ttl_s
 
     def _servable(self, entry: _Entry) -> bool:
@@ -143,7 +146,7 @@ class Cache:
         late_s = self._late_s(entry)
         if late_s < 0:
             return True
-        paused = entry.failure and self._clock() - entry.failed_at < PAUSE_AFTER_FAILURE_S
+        paused = entry.failure and self.clock() - entry.failed_at < PAUSE_AFTER_FAILURE_S
         within = self._policy.stale_s if paused else self._policy.grace_s
         return entry.value is not None and late_s < within
 
@@ -151,10 +154,10 @@ class Cache:
         if entry.value is None:
             raise NotFound(self._guard.name, query.what)
         late_s = self._late_s(entry)
-        paused = entry.failure and self._clock() - entry.failed_at < PAUSE_AFTER_FAILURE_S
+        paused = entry.failure and self.clock() - entry.failed_at < PAUSE_AFTER_FAILURE_S
         return Ok(
             entry.value,
-            age_s=max(0.0, self._clock() - entry.stored_at),
+            age_s=max(0.0, self.clock() - entry.stored_at),
             fresh_s=max(0.0, -late_s),
             stale_because=entry.failure,
             renew=late_s >= 0 and not paused,
@@ -185,7 +188,7 @@ class Cache:
                 query.operation,
                 query.thing,
                 request,
-                lambda response, body: self._keep(query, response, body, self._clock()),
+                lambda response, body: self._keep(query, response, body, self.clock()),
                 force_refresh=True,
                 expire_after=query.ttl_s,
             )
@@ -243,9 +246,7 @@ class Cache:
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry.value is not None and self._late_s(entry) >= 0:
-                self._entries[key] = replace(
-                    entry, failure=error.outcome(), failed_at=self._clock()
-                )
+                self._entries[key] = replace(entry, failure=error.outcome(), failed_at=self.clock())
 
     def _count(self, query: Query, result: str) -> None:
         metrics.cache_of(result).inc()

@@ -57,8 +57,8 @@ class _Unavailable(UpstreamFailed):
 class Guard(Generic[S]):
     """Sends requests to one upstream. Thread-safe; lives as long as the app.
 
-    `timeout_s` bounds a call. `ceiling` keeps the calls below the upstream's own limit, where
-    it has one; `pause` obeys its Retry-After.
+    `timeout_s` bounds a call. Where the upstream limits its callers, `ceiling` keeps the calls
+    below that limit and `pause` obeys its Retry-After.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Guard(Generic[S]):
         timeout_s: float,
         breakers: Breakers,
         limiter: Limiter,
-        pause: Pause,
         ceiling: Ceiling | None = None,
+        pause: Pause | None = None,
     ) -> None:
         self.name, self.session, self.timeout_s, self.breakers = name, session, timeout_s, breakers
         self._pause, self._ceiling = pause, ceiling
@@ -114,12 +114,13 @@ class Guard(Generic[S]):
         options: Mapping[str, Any],
     ) -> T:
         with self._noted(operation):
-            self._pause.check()
+            looks = self._pause is not None and self._pause.check()
             if self._ceiling is not None:
                 self._ceiling.take()
             with self.breakers.calling(operation, key), self._translated():
                 answer = self._exchange(request, read, options)
-            self._pause.end()
+            if looks and self._pause is not None:
+                self._pause.end()
             self.last_success = datetime.now(UTC)
             return answer
 
@@ -144,6 +145,7 @@ class Guard(Generic[S]):
     def _read(
         self, response: requests.Response, read: Callable[[requests.Response, bytes], T]
     ) -> T:
+        body = response.content  # always read to its end, so that the connection can be used again
         status = response.status_code
         wait_s = retry_after_s(response.headers)
         if status >= 500:
@@ -151,11 +153,12 @@ class Guard(Generic[S]):
             raise kind(self.name, f"status {status}", wait_s)
         if status == 429:
             wait_s = wait_s or DEFAULT_PAUSE_S
-            self._pause.begin(wait_s)
+            if self._pause is not None:
+                self._pause.begin(wait_s)
             raise RateLimited(self.name, retry_after_s=wait_s)
         if status in (401, 403):
             raise CredentialRefused(self.name, "credential refused")
-        return read(response, self.unpacked(response.content))
+        return read(response, self.unpacked(body))
 
     def unpacked(self, body: bytes) -> bytes:
         """Unpack a body whose sender did not say that it is packed, as TMDB has done."""
@@ -186,10 +189,10 @@ class Guard(Generic[S]):
     def _error(self, error: requests.RequestException, began_s: float) -> UpstreamError:
         # The text of an error names addresses, and with them the credential.
         causes = tuple(_causes(error))
+        if _any(causes, urllib3.exceptions.NewConnectionError):  # which is a TimeoutError, too
+            return ConnectFailed(self.name)
         if _any(causes, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
             return self._late(UpstreamTimeout, began_s)
-        if _any(causes, urllib3.exceptions.NewConnectionError):
-            return ConnectFailed(self.name)
         if _any(causes[1:], OSError):
             return Unreachable(self.name)
         if type(error) is requests.ConnectionError and not _any(causes, http.client.HTTPException):
@@ -234,7 +237,7 @@ class Guard(Generic[S]):
         ]
         return {
             f"{self.name}:circuit": circuits,
-            **self._pause.health(),
+            **(self._pause.health() if self._pause else {}),
             f"{self.name}:last_success": [
                 check(moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"), kind="component")
             ],

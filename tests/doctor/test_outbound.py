@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 import requests
+from bff.upstream.names import PAUSE_S, TTL_S, Names
 from flask.testing import FlaskClient
 
 import bff
@@ -22,7 +23,6 @@ from bff import context
 from bff.context import Deadline, RequestContext
 from bff.observability import logs
 from bff.upstream import session, sockets
-from bff.upstream.names import PAUSE_S, TTL_S, Names
 from config import Config
 from tests.doctor import servers
 from tests.doctor.conftest import Resolve, Serve

@@ -1,4 +1,4 @@
-"""The BFF over upstreams that can be made to fail; one for all fault tests."""
+"""The BFF over upstreams that can be made to fail."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ from tests.faults.house import House
 
 
 @pytest.fixture(scope="session")
-def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The two upstreams, and apps in front of them."""
     made = House(tmp_path_factory.mktemp("house"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def house(_house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    """The BFF with nothing cached, every circuit closed and every upstream well."""
-    monkeypatch.setattr("bff.upstream.guard.RETRY_PAUSE_S", 0.01)
-    _house.renew()
-    yield _house
-    _house.renew()
