@@ -1,17 +1,18 @@
-"""The figures of docs/failure-behaviour.md, scaled down; `bench/failure.py` measures them whole."""
+"""Bounds that hold while upstreams fail: threads, calls and waiting times."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
-from bench import failure, strict_tmdb
-from bench.load import at_once
 from scripts.processes import until
+from tests.e2e import strict_tmdb
 from tests.e2e.stack import Stack
 from tests.faults.house import DEADLINE_S, House, Seen
 from tests.faults.table import PAGES
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.e2e
 
 FEED = PAGES[0]
 POPULAR = "/api/movies/popular"
+LISTS = (f"{POPULAR}?page=", "/api/dashboard/feed?page=", "/api/dashboard/complete?page=")
 DAY_S = 86_400
 UNKNOWN = 900_000_000  # no film has such a number
 
@@ -193,26 +195,48 @@ def test_strict_tmdb_when_called_too_often_then_refuses_and_counts_who_does_not_
 
 
 @pytest.fixture(scope="module")
-def four_workers() -> Iterator[Stack]:
+def four_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Real processes: four workers, before a TMDB that allows 40 calls a second and no more."""
-    with failure.strict_stack() as running:
+    # A short ttl: lists go out of date and are asked for anew all the time.
+    settings = {"WEB_CONCURRENCY": 4, "CACHE_TTL": 5, "CACHE_GRACE": 20}
+    running = Stack(tmp_path_factory.mktemp("four"), **settings)
+    strict_tmdb.stand_in(running)
+    with running:
         yield running
+
+
+def _visit(stack: Stack, each: Sequence[Sequence[str]]) -> Counter[int]:
+    """Have as many visitors as there are lists of paths begin at once, and ask for theirs."""
+    gate = threading.Barrier(len(each))
+
+    def visit(paths: Sequence[str]) -> list[int]:
+        gate.wait(30)
+        return [requests.get(stack.bff + path, timeout=30).status_code for path in paths]
+
+    with ThreadPoolExecutor(len(each)) as pool:
+        return Counter(status for seen in pool.map(visit, each) for status in seen)
 
 
 def test_four_workers_when_fifty_ask_for_a_cold_key_then_one_call_goes_out(
     four_workers: Stack,
 ) -> None:
-    """The workers share nothing but the cache file."""
+    """The workers share nothing but the cache on the disk."""
     four_workers.faults("tmdb", latency_ms=200)
-    seen = at_once(four_workers.bff, [f"{POPULAR}?page=77"] * 50)
+    seen = _visit(four_workers, [[f"{POPULAR}?page=77"]] * 50)
     four_workers.faults("tmdb")
-    assert {answer.status for answer in seen} == {200}
+    assert seen == {200: 50}
     assert four_workers.calls("tmdb") == {"GET /3/movie/popular": 1}
 
 
-def test_four_workers_when_two_hundred_users_come_then_no_429_and_nobody_calls_too_soon(
+def test_four_workers_when_two_hundred_visitors_come_then_no_429_and_nobody_calls_too_soon(
     four_workers: Stack,
 ) -> None:
     """The ceiling is kept over all workers together."""
-    row = failure.visited(four_workers, "file", 2)
-    assert row.holds, row
+    pages = [
+        [f"{page}{(7 * n + turn) % 40 + 1}" for turn, page in enumerate(LISTS)] for n in range(200)
+    ]
+    seen = _visit(four_workers, pages)
+    told = requests.get(f"{four_workers.tmdb}/__strict", timeout=30).json()
+    assert seen[429] == 0
+    assert seen[200] > 0
+    assert told["inside_retry_after"] == 0, told
