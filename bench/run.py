@@ -1,6 +1,6 @@
 """Measure the BFF under load beside a bare Flask route and two peers; print two Markdown tables.
 
-bench/run.sh                           every row, about ten minutes
+bench/run.sh                           every row, about five minutes
 bench/run.sh --rows "warm feed" cold   rows whose name has one of these words
 bench/run.sh --seconds 3 --rounds 3    how long a row is loaded, and how often; medians are shown
 bench/run.sh --write                   put the tables into bench/README.md as well

@@ -33,6 +33,8 @@ def test_rows_when_they_make_requests_then_as_many_differ_as_they_say() -> None:
     for row in ROWS:
         asked = list(row.requests(FILMS, 0, 500))
         assert len(set(asked)) == len(asked) == (row.different or 500), row.name
+        pages = {one.partition("\t")[0] for one in asked}
+        assert len(pages) == (len(asked) if "{" in row.path else 1), row.name
 
 
 def test_row_when_it_has_used_up_every_cold_page_then_the_run_ends() -> None:
