@@ -29,7 +29,6 @@ RECORDED_PAGES = 280  # of 20 films each
 SECRET = "a-secret-of-the-benchmark-alone-32-bytes"  # noqa: S105 - opens nothing
 # Where the settings differ from the defaults. bench/README.md says why.
 SETTINGS = {
-    "ENV_FILE": os.devnull,
     "WEB_CONCURRENCY": str(WORKERS),
     "RATE_LIMIT_PER_MINUTE": "1000000",
     "TMDB_CALLS_PER_SECOND": "10000",
