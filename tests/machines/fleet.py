@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 import jwt
 import psycopg
 
-from scripts.processes import Server, adopt_orphans, until
+from scripts.processes import adopt_orphans, until
+from tests.e2e import strict_tmdb
 from tests.e2e.stack import START_WITHIN_S, Stack, clean_environment
 
 SECRET = "a-secret-of-enough-bytes-for-HS256"
@@ -113,14 +114,6 @@ def rows(database_url: str, user: str) -> dict[int, int]:
         return dict(found.fetchall())
 
 
-def strict(stack: Stack) -> None:
-    """Put the TMDB that counts calls in a sliding second in the place of the plain one."""
-    plain = stack.servers["tmdb"]
-    options = ["--bind", f"127.0.0.1:{plain.port}"]
-    app, conf = "bench.strict_tmdb:create_app()", "tmdb_stub/gunicorn_conf.py"
-    stack.servers["tmdb"] = Server("tmdb", app, conf, plain.port, plain.log, options)
-
-
 class Writers:
     """Twenty clients, each of which adds films at one door; begin with `start`.
 
@@ -206,7 +199,7 @@ def pair(
     """Run two instances with files of their own; the first one's TMDB serves both."""
     one = Stack(folder / "one", **SETTINGS | settings)
     if tmdb == "strict":
-        strict(one)
+        strict_tmdb.stand_in(one)
     two = Stack(folder / "two", **SETTINGS | settings | {"TMDB_BASE_URL": f"{one.tmdb}/3"})
     try:
         start([(one, (*names, "tmdb")), (two, names)])

@@ -15,8 +15,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from scripts.processes import Server
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from tests.e2e.stack import Stack
 
 PER_SECOND = 40
 RETRY_AFTER_S = 1
@@ -69,3 +73,11 @@ def create_app() -> Strict:
     from tmdb_stub.wsgi import app
 
     return Strict(app, int(os.environ.get("STRICT_PER_SECOND", PER_SECOND)))
+
+
+def stand_in(stack: Stack) -> None:
+    """Put this TMDB in the place of a stack's plain one, which has not started yet."""
+    plain = stack.servers["tmdb"]
+    options = ["--bind", f"127.0.0.1:{plain.port}"]
+    app, conf = "tests.e2e.strict_tmdb:create_app()", "tmdb_stub/gunicorn_conf.py"
+    stack.servers["tmdb"] = Server("tmdb", app, conf, plain.port, plain.log, options)
