@@ -32,7 +32,6 @@ SETTINGS = {
     "WEB_CONCURRENCY": str(WORKERS),
     "RATE_LIMIT_PER_MINUTE": "1000000",
     "TMDB_CALLS_PER_SECOND": "10000",
-    "TMDB_CONNECTIONS": "1000",
     "CACHE_TTL": "3600",
     "JWT_SECRET": SECRET,
 }
@@ -195,7 +194,7 @@ class Servers:
         folder.mkdir(exist_ok=True)
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         ports = {"TMDB_STUB_PORT": port, "USER_SERVICE_PORT": port, "PORT": port}
-        files = {"CACHE_DIR": folder / "cache", "CACHE_FILE": folder / "cache.sqlite"}
+        files = {"CACHE_DIR": folder / "cache"}
         process = Server(name, "", "", port, folder / "log")
         process.command = command
         self._served[name] = Served(process, f"http://127.0.0.1:{port}")

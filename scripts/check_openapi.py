@@ -7,7 +7,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 SERVICES = {"BFF": "wsgi", "user service": "user_stub.wsgi"}
@@ -51,7 +50,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         os.environ |= {
             "ENV_FILE": os.devnull,
-            "CACHE_FILE": str(Path(directory) / "cache.sqlite"),
+            "CACHE_DIR": directory,
             "DATABASE_URL": f"sqlite:///{directory}/users.sqlite",
         }
         for name, module in SERVICES.items():

@@ -30,7 +30,7 @@ def text() -> str:
     with tempfile.TemporaryDirectory() as directory:
         settings = {
             "ENV_FILE": os.devnull,
-            "CACHE_FILE": str(Path(directory) / "cache.sqlite"),
+            "CACHE_DIR": directory,
             "USER_SERVICE_EVENTS": "false",
             "LOG_LEVEL": "ERROR",
         }

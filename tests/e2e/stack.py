@@ -71,7 +71,7 @@ class Stack:
             "USER_SERVICE_URL": self.users,
             "TMDB_BASE_URL": f"{self.tmdb}/3",
             "DATABASE_URL": f"sqlite:///{directory / 'users.sqlite'}",
-            "CACHE_FILE": directory / "tmdb-cache.sqlite",
+            "CACHE_DIR": directory / "cache",
             "PROMETHEUS_MULTIPROC_DIR": directory / "metrics",
         }
         self.settings = {

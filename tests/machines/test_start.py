@@ -45,7 +45,7 @@ def test_start_when_an_address_does_not_parse_then_it_stops_and_names_the_settin
         WEB_CONCURRENCY="1",
         PORT=str(port),
         USER_SERVICE_PORT=str(port),
-        CACHE_FILE=str(tmp_path / "cache.sqlite"),
+        CACHE_DIR=str(tmp_path / "cache"),
         **{setting: value},
     )
     command = [sys.executable, "-m", "gunicorn", "-c", conf, "-b", f"127.0.0.1:{port}", app]

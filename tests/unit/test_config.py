@@ -16,6 +16,7 @@ import config
 from config import Config, ConfigError, TmdbStubConfig, UserServiceConfig
 from scripts.settings import defaults
 
+MB = 2**20
 SECRET = "planted-value-that-must-not-show"
 PEM = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----"
 Kind = type[Config] | type[UserServiceConfig] | type[TmdbStubConfig]
@@ -53,7 +54,8 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     assert settings.breaker == config.BreakerSettings(enabled=True, threshold=5, timeout_s=60)
     cache = settings.cache
     assert (cache.enabled, cache.ttl_s, cache.grace_s, cache.stale_s) == (True, 300, 600, 86_400)
-    assert (cache.entries, cache.file) == (2000, config.ROOT / "var" / "tmdb-cache.sqlite")
+    assert (cache.answer_bytes, cache.page_bytes, cache.user_bytes) == (64 * MB, 16 * MB, 16 * MB)
+    assert (cache.folder, cache.disk_bytes) == (config.ROOT / "var" / "cache", 256 * MB)
     assert (settings.rate_limit_enabled, settings.rate_limit_per_minute) == (True, 300)
     assert (settings.auth.required, settings.auth.algorithm) == (False, "HS256")
     assert (settings.page_deadline_s, settings.server) == (2.0, "gunicorn")
@@ -110,7 +112,7 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("TMDB_TIMEOUT_MS", "800", lambda it: it.tmdb.timeout_s, 0.8),
     ("TMDB_CONCURRENT_CALLS", "9", lambda it: it.tmdb.slots, 9),
     ("TMDB_CALLS_PER_SECOND", "30", lambda it: it.tmdb_calls_per_second, 30),
-    ("TMDB_CONNECTIONS", "10", lambda it: it.tmdb_connections, 10),
+    ("TMDB_IPV4_ONLY", "true", lambda it: it.tmdb_ipv4_only, True),
     # The stub is on this machine.
     ("TMDB_PROXY", "http://proxy:3128", lambda it: it.tmdb_proxy, ""),
     ("HTTPS_PROXY", "http://proxy:3128", lambda it: it.tmdb_proxy, ""),
@@ -126,8 +128,11 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("CACHE_GRACE", "900", lambda it: it.cache.grace_s, 900),
     ("CACHE_GRACE", "604800", lambda it: it.cache.stale_s, 604_800),
     ("CACHE_STALE_IF_ERROR", "3600", lambda it: it.cache.stale_s, 3600),
-    ("CACHE_ENTRIES", "10", lambda it: it.cache.entries, 10),
-    ("CACHE_FILE", "some/file", lambda it: it.cache.file, Path("some/file")),
+    ("CACHE_MEMORY_MB", "10", lambda it: it.cache.answer_bytes, 10 * MB),
+    ("PAGE_MEMORY_MB", "11", lambda it: it.cache.page_bytes, 11 * MB),
+    ("USER_MEMORY_MB", "12", lambda it: it.cache.user_bytes, 12 * MB),
+    ("CACHE_DISK_MB", "13", lambda it: it.cache.disk_bytes, 13 * MB),
+    ("CACHE_DIR", "some/folder", lambda it: it.cache.folder, Path("some/folder")),
     ("REDIS_URL", "rediss://h:6379/1", lambda it: it.redis_url, "rediss://h:6379/1"),
     ("REDIS_URL", "unix:///run/redis.sock", lambda it: it.redis_url, "unix:///run/redis.sock"),
     ("CIRCUIT_BREAKER_ENABLED", "false", lambda it: it.breaker.enabled, False),
@@ -193,7 +198,7 @@ BAD: list[tuple[Kind, str, str]] = [
     *((Config, "CACHE_TTL", value) for value in ("0", "86401", "x")),
     (Config, "CACHE_GRACE", "0"),
     (Config, "CACHE_STALE_IF_ERROR", "x"),
-    (Config, "CACHE_ENTRIES", "9"),
+    (Config, "CACHE_MEMORY_MB", "0"),
     *((Config, "REDIS_URL", value) for value in ("localhost:6379", "http://a", "redis://[")),
     (Config, "CIRCUIT_BREAKER_ENABLED", "x"),
     (Config, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", "0"),
@@ -483,7 +488,7 @@ def test_config_when_somebody_changes_it_then_it_refuses() -> None:
 def shown() -> dict[str, str]:
     """Return the settings that .env.example shows, name -> value."""
     text = (config.ROOT / ".env.example").read_text()
-    return dict(re.findall(r"^#([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    return dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
 
 
 def test_env_example_when_compared_with_config_then_both_name_the_same_settings() -> None:
@@ -505,7 +510,7 @@ def test_env_example_when_a_setting_is_shown_then_a_line_explains_it() -> None:
     """Each setting, or group of settings, has a comment right above it."""
     lines = (config.ROOT / ".env.example").read_text().splitlines()
     for above, line in itertools.pairwise(lines):
-        if re.match(r"#[A-Z_]+=", line):
+        if re.match(r"#[A-Z0-9_]+=", line):
             assert above.startswith("#")
             assert len(above) > 2
 
