@@ -62,7 +62,8 @@ def test_within_when_the_request_has_less_time_then_the_deadline_does_not_grow()
 def test_apart_when_work_is_for_others_too_then_it_has_time_of_its_own() -> None:
     """A shared call outlives who began it; in the background it adds nothing to an answer."""
     request = RequestContext("r", Deadline.after(0.01))
-    shared, behind = request.apart(5), request.apart(5, background=True)
+    shared = request.apart(5)
+    behind = shared.behind()
 
     assert shared.deadline.left_s() > 4
     assert shared.timings is request.timings

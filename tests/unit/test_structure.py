@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -82,27 +79,3 @@ def test_rooms_when_they_import_then_libraries_stay_in_theirs(
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
             assert not {name.partition(".")[0] for name in names} & libraries, file.name
-
-
-@pytest.mark.parametrize(("url", "loaded"), [("", False), ("redis://127.0.0.1:1/0", True)])
-def test_app_when_there_is_no_redis_then_its_client_is_not_loaded(
-    url: str, loaded: bool, tmp_path: Path
-) -> None:
-    """It takes 8 MB of each worker, and two libraries load it in case it is needed."""
-    # A process, because here the client is loaded already; what it prints is read.
-    program = (
-        "import sys; from bff import create_app; from config import Config\n"
-        "create_app(Config.from_env()).extensions['bff'].close(); print('redis' in sys.modules)"
-    )
-    settings = {"ENV_FILE": os.devnull, "CACHE_FILE": str(tmp_path / "cache.sqlite")}
-
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PACKAGE.parent,
-        env={**settings, "REDIS_URL": url, "USER_SERVICE_EVENTS": "false"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert ran.stdout.strip() == str(loaded)
