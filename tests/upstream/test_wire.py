@@ -29,8 +29,8 @@ from bff.upstream.answers import (
 )
 from bff.upstream.session import prepared
 from bff.upstream.wire import AGENT, Wire
-from tests.doctor import servers
-from tests.doctor.proxy import Proxy
+from tests.bff.doctor import servers
+from tests.bff.proxy import Proxy
 from tests.upstream.servers import RawServer, always, answer
 from tests.upstream.tools import until
 
