@@ -155,7 +155,7 @@ def create_app(config: Config) -> Flask:
 
 
 def _subject(config: Config, parts: Bff) -> doctor.Subject:
-    """Return what the doctor looks at; the app's own parts end first, they would only talk."""
+    """Return what the doctor looks at. Ends the app's parts: they would call and log meanwhile."""
     parts.close()
     credential, token = _credential(config), config.user_service_token
     return doctor.Subject(
