@@ -14,7 +14,7 @@ import requests
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bff import cli
+from bff import doctor
 from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
 from bff.api.app import App
 from bff.api.counts import SharedCounts
@@ -39,7 +39,6 @@ from bff.upstream.tmdb import Credential, TmdbClient
 from bff.upstream.users import UserClient
 
 if TYPE_CHECKING:
-    from bff.upstream.doctor import Finding
     from config import BreakerSettings, Config
 
 VERSION = "0.1.0"
@@ -148,38 +147,34 @@ def create_app(config: Config) -> Flask:
         api.register_blueprint(blueprint)
     api.register_blueprint(users.blueprint(services, api.components))
     api.register_blueprint(health.blueprint(services, api.components, VERSION))
-    app.cli.add_command(cli.doctor(lambda: _examined(config, parts)))
+    app.cli.add_command(doctor.command(lambda: _subject(config, parts)))
     app.register_blueprint(
         web.blueprint(config.tmdb_is_live, config.tmdb.base_url, config.users.base_url)
     )
     return app
 
 
-def _examined(config: Config, parts: Bff) -> list[Finding]:
-    """Look at everything; the app's own parts end first, they would only talk meanwhile."""
-    from bff.upstream import doctor  # a program of its own, which no request needs
-
+def _subject(config: Config, parts: Bff) -> doctor.Subject:
+    """Return what the doctor looks at. Ends the app's parts: they would call and log meanwhile."""
     parts.close()
-    credential = _credential(config)
-    return doctor.examine(
-        doctor.Subject(
-            port=config.port,
-            tmdb_url=config.tmdb.base_url,
-            tmdb_is_live=config.tmdb_is_live,
-            tmdb_headers=credential.headers(),
-            tmdb_query=credential.query(),
-            tmdb_proxy=config.tmdb_proxy,
-            users_url=config.users.base_url,
-            users_token=config.user_service_token,
-            users_events=config.user_service_events,
-            redis_url=config.redis_url,
-            cache_file=config.cache.folder,
-            workers=config.workers,
-            threads=config.threads,
-            slots=config.tmdb.slots + config.users.slots,
-            secret_is_short=config.auth.secret_is_short,
-            algorithm=config.auth.algorithm,
-        )
+    credential, token = _credential(config), config.user_service_token
+    return doctor.Subject(
+        port=config.port,
+        tmdb_url=config.tmdb.base_url,
+        tmdb_is_live=config.tmdb_is_live,
+        tmdb_headers=credential.headers(),
+        tmdb_query=credential.query(),
+        tmdb_proxy=config.tmdb_proxy,
+        tmdb_timeout_s=config.tmdb.timeout_s,
+        users_url=config.users.base_url,
+        users_headers={"Authorization": f"Bearer {token}"} if token else {},
+        users_events=config.user_service_events,
+        redis_url=config.redis_url,
+        cache_dir=None if config.redis_url else config.cache.folder,
+        workers=config.workers,
+        threads=config.threads,
+        slots=config.tmdb.slots + config.users.slots,
+        secret_is_short=config.auth.secret_is_short,
     )
 
 

@@ -34,7 +34,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client:
-            client.settimeout(5)
+            client.settimeout(60)
             head = b""
             while b"\r\n\r\n" not in head:
                 part = client.recv(65_536)
@@ -58,7 +58,7 @@ class Proxy:
     def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
         ways = {one: other, other: one}
         while True:
-            for ready in select.select(list(ways), [], [], 5)[0]:
+            for ready in select.select(list(ways), [], [], 60)[0]:
                 try:
                     part = ready.recv(65_536)
                     if not part:
