@@ -100,6 +100,11 @@ def _origins(value: list[str]) -> None:
         raise ValidationError("not an origin such as http://localhost:3000: " + ", ".join(wrong))
 
 
+def _file(value: str) -> None:
+    if value and not Path(value).exists():
+        raise ValidationError("must be a file, or a folder of certificates")
+
+
 def _header_value(value: str) -> None:
     if not value.isascii() or not all(char.isprintable() and char != " " for char in value):
         raise ValidationError("must be printable ASCII without spaces")
@@ -235,6 +240,7 @@ class Config:
     tmdb_read_token: str = field(repr=False)
     tmdb_calls_per_second: int
     tmdb_ipv4_only: bool
+    ca_bundle: str
     tmdb_proxy: str = field(repr=False)
     users: UpstreamSettings
     user_service_token: str = field(repr=False)
@@ -287,6 +293,7 @@ class Config:
             tmdb_read_token=token,
             tmdb_calls_per_second=read.integer("TMDB_CALLS_PER_SECOND", 40, 1, 10_000),
             tmdb_ipv4_only=read.boolean("TMDB_IPV4_ONLY", False),
+            ca_bundle=read.text("REQUESTS_CA_BUNDLE", check=_file),
             tmdb_proxy=_tmdb_proxy(read, tmdb_url),
             users=_upstream(
                 read,

@@ -64,6 +64,7 @@ class Bff:
                 config.tmdb.slots,
                 config.tmdb_proxy,
                 ipv4_only=config.tmdb_ipv4_only,
+                ca_bundle=config.ca_bundle,
             ),
             config.tmdb.timeout_s,
             Breakers("tmdb", _breaker_policy(config.breaker), self.redis, "bff:circuit:tmdb"),
@@ -73,7 +74,7 @@ class Bff:
         )
         users = Guard(
             "users",
-            configure(requests.Session(), config.users.slots),
+            configure(requests.Session(), config.users.slots, ca_bundle=config.ca_bundle),
             config.users.timeout_s,
             Breakers("users", _breaker_policy(config.breaker), self.redis, _users_circuits(config)),
             limiter,
@@ -165,6 +166,7 @@ def _subject(config: Config, parts: Bff) -> doctor.Subject:
         tmdb_headers=credential.headers(),
         tmdb_query=credential.query(),
         tmdb_proxy=config.tmdb_proxy,
+        ca_bundle=config.ca_bundle,
         tmdb_timeout_s=config.tmdb.timeout_s,
         users_url=config.users.base_url,
         users_headers={"Authorization": f"Bearer {token}"} if token else {},

@@ -41,6 +41,7 @@ class Subject:
     tmdb_headers: dict[str, str] = field(repr=False)
     tmdb_query: dict[str, str] = field(repr=False)
     tmdb_proxy: str = field(repr=False)
+    ca_bundle: str
     tmdb_timeout_s: float
     users_url: str
     users_headers: dict[str, str] = field(repr=False)

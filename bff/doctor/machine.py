@@ -56,7 +56,7 @@ def cache_directory(subject: Subject) -> Iterator[Finding]:
 def port(subject: Subject) -> Iterator[Finding]:
     """Find out whether this service has the port, or can have it."""
     with suppress(requests.RequestException):
-        health = get(f"http://127.0.0.1:{subject.port}/health")
+        health = get(subject, f"http://127.0.0.1:{subject.port}/health")
         if json_object(health).get("service") == "movie-dashboard-bff":
             yield Finding(OK, "port", f"this service already runs on port {subject.port}")
             return

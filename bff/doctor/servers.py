@@ -29,10 +29,11 @@ CAUSES = (  # why there is no answer, with advice where it is always the same
 )
 
 
-def get(url: str, **options: Any) -> requests.Response:
+def get(subject: Subject, url: str, **options: Any) -> requests.Response:
     """Ask as the service does: no redirects, and nothing that the environment says."""
     with requests.Session() as http:
         http.trust_env = False
+        http.verify = subject.ca_bundle or True
         return http.get(url, timeout=(CONNECT_S, READ_S), allow_redirects=False, **options)
 
 
@@ -62,7 +63,9 @@ def tmdb(subject: Subject) -> Iterator[Finding]:
     """Go the whole way to TMDB and ask for its configuration."""
     url, via = f"{subject.tmdb_url}/configuration", {"all": subject.tmdb_proxy}
     try:
-        response = get(url, headers=subject.tmdb_headers, params=subject.tmdb_query, proxies=via)
+        response = get(
+            subject, url, headers=subject.tmdb_headers, params=subject.tmdb_query, proxies=via
+        )
     except requests.RequestException as error:
         stub = "start the stub (./start-all.sh), or set TMDB_READ_TOKEN for the real TMDB"
         yield _no_answer("tmdb", url, error, BLOCKED if subject.tmdb_is_live else stub)
@@ -112,11 +115,11 @@ def user_service(subject: Subject) -> Iterator[Finding]:
 
 def _user_service_says(url: str, subject: Subject) -> Finding:
     headers = {"X-User-Id": "doctor", **subject.users_headers}
-    if json_object(health := get(f"{url}/health")).get("service") != "user-service":
+    if json_object(health := get(subject, f"{url}/health")).get("service") != "user-service":
         found = f"no healthy user service at USER_SERVICE_URL (status {health.status_code})"
         advice = "after a 503, start its database; else correct USER_SERVICE_URL"
         return Finding(FAIL, "users", found, advice)
-    favorites = get(f"{url}/favorites", headers=headers)
+    favorites = get(subject, f"{url}/favorites", headers=headers)
     if favorites.status_code in (401, 403):
         advice = "set the same USER_SERVICE_TOKEN for both"
         return Finding(FAIL, "users", "the user service refuses the token", advice)
@@ -124,7 +127,7 @@ def _user_service_says(url: str, subject: Subject) -> Finding:
         found = f"the user service breaks the contract (/favorites: {favorites.status_code})"
         return Finding(FAIL, "users", found, "bring BFF and user service to the same version")
     if subject.users_events:
-        with get(f"{url}/events", headers=headers, stream=True) as stream:
+        with get(subject, f"{url}/events", headers=headers, stream=True) as stream:
             kind = stream.headers.get("Content-Type", "")
         if not kind.startswith("text/event-stream"):
             found = f"the user service has no event stream (status {stream.status_code})"

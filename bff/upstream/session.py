@@ -73,15 +73,18 @@ class DeadlineAdapter(HTTPAdapter):
         return response
 
 
-def configure(session: S, slots: int, proxy: str = "", *, ipv4_only: bool = False) -> S:
+def configure(
+    session: S, slots: int, proxy: str = "", *, ipv4_only: bool = False, ca_bundle: str = ""
+) -> S:
     """Make a session fit to be shared by threads: up to `slots` calls at once, no cookies.
 
     A session would send one user's cookie with the next user's call. The environment is not
     read: `.netrc` could replace the Authorization header, and `config.py` has read what it
-    says of proxies.
+    says of proxies and of certificates.
     """
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.verify = ca_bundle or True
     session.proxies = {"http": proxy, "https": proxy} if proxy else {}
     adapter = DeadlineAdapter(slots, ANY_IPV4 if ipv4_only else None)
     session.mount("http://", adapter)

@@ -112,6 +112,7 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("TMDB_TIMEOUT_MS", "800", lambda it: it.tmdb.timeout_s, 0.8),
     ("TMDB_CONCURRENT_CALLS", "9", lambda it: it.tmdb.slots, 9),
     ("TMDB_CALLS_PER_SECOND", "30", lambda it: it.tmdb_calls_per_second, 30),
+    ("REQUESTS_CA_BUNDLE", __file__, lambda it: it.ca_bundle, __file__),
     ("TMDB_IPV4_ONLY", "true", lambda it: it.tmdb_ipv4_only, True),
     # The stub is on this machine.
     ("TMDB_PROXY", "http://proxy:3128", lambda it: it.tmdb_proxy, ""),
@@ -199,6 +200,7 @@ BAD: list[tuple[Kind, str, str]] = [
     (Config, "CACHE_GRACE", "0"),
     (Config, "CACHE_STALE_IF_ERROR", "x"),
     (Config, "CACHE_MEMORY_MB", "0"),
+    (Config, "REQUESTS_CA_BUNDLE", "/no/such/file.pem"),
     *((Config, "REDIS_URL", value) for value in ("localhost:6379", "http://a", "redis://[")),
     (Config, "CIRCUIT_BREAKER_ENABLED", "x"),
     (Config, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", "0"),

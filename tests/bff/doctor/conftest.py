@@ -59,6 +59,7 @@ def subject(tmp_path: Path) -> Make:
             "tmdb_headers": {"Authorization": "Bearer planted-tmdb-token"},
             "tmdb_query": {},
             "tmdb_proxy": "",
+            "ca_bundle": "",
             "tmdb_timeout_s": 60.0,
             "users_url": "http://127.0.0.1:1",
             "users_headers": {"Authorization": "Bearer planted-users-token"},
