@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,7 +15,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bff import doctor
 from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
 from bff.api.app import App
-from bff.api.counts import SharedCounts
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
@@ -127,12 +124,8 @@ def create_app(config: Config) -> Flask:
     problems.register(app)
     cors.register(app, config.cors_origins)
     if config.rate_limit_enabled:
-        limits.Limit(
-            config.rate_limit_per_minute,
-            identity,
-            _local_counts(config),
-            None,
-        ).register(app)
+        limiter = limits.RateLimiter(config.rate_limit_per_minute, config.redis_url)
+        limits.register(app, limiter, identity)
     services = Services(
         parts.fan_out,
         parts.tmdb,
@@ -217,17 +210,6 @@ def _users_circuits(config: Config) -> str:
     here = host in ("localhost", "::1") or host.startswith("127.")
     place = f"{url} on {socket.gethostname()}" if here else url
     return f"bff:circuit:users:{hashlib.sha256(place.encode()).hexdigest()[:16]}"
-
-
-def _local_counts(config: Config) -> SharedCounts:
-    """Return counts beside the cache; where nothing can be written there, this worker's own."""
-    try:
-        return SharedCounts(config.cache.folder.with_name("request-counts.bin"))
-    except OSError as error:
-        kind = type(error).__name__
-        logs.event(logging.getLogger(__name__), logging.WARNING, "limits.per_worker", fault=kind)
-    with tempfile.TemporaryDirectory() as folder:
-        return SharedCounts(Path(folder) / "request-counts.bin")  # lives on without its name
 
 
 def _tracer(config: Config) -> Tracer:

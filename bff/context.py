@@ -42,9 +42,9 @@ class RequestContext:
     """What belongs to one request. `timings` is appended to by worker threads (atomic).
 
     `trace_id` is that of the caller's trace, or of one begun here; empty: none.
-    `arrived` is a moment of the monotonic clock. `user`, `limit` and `revision`
-    are set once, in the request's own thread: who asks, what is left to them,
-    and the revision of their library that they know of (0: of none).
+    `arrived` is a moment of the monotonic clock. `user` and `revision` are set
+    once, in the request's own thread: who asks, and the revision of their
+    library that they know of (0: of none).
     """
 
     request_id: str
@@ -53,7 +53,6 @@ class RequestContext:
     background: bool = False
     arrived: float = 0.0
     user: str | None = None
-    limit: tuple[str, str] | None = None
     revision: int = 0
     trace_id: str = ""
 

@@ -1,4 +1,8 @@
-"""How many requests a caller may make in a minute."""
+"""How many requests a caller may make in a minute.
+
+Without Redis each worker counts for itself, so that a caller may have up to the
+limit in each of them. With Redis the limit holds over all workers and machines.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Flask, Response, request
-from limits import RateLimitItemPerMinute
+from flask import Flask, Response, g, request
+from limits import RateLimitItemPerMinute, WindowStats
 from limits.errors import StorageError
-from limits.storage import Storage
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import FixedWindowRateLimiter
 
-from bff import context
-from bff.api.counts import SharedCounts
 from bff.api.identity import Identity, Unauthorized
 from bff.api.problems import problem
 from bff.observability.logs import event
@@ -22,83 +25,114 @@ from bff.observability.logs import event
 log = logging.getLogger(__name__)
 
 COUNTED = "/api/"
-WINDOW_S = 60
-BYPASS_S = 5.0  # how long a shared storage that failed is left alone
+REDIS_TIMEOUT_S = 0.2
+FAIL_OPEN_S = 5.0  # how long Redis is left alone after a fault
 
 
 @dataclass(frozen=True)
-class Limit:
-    """`per_minute` requests for each caller: the user of a valid token, else the address.
+class Usage:
+    """Where a caller stands: `remaining` requests until the window ends in `reset_s` seconds."""
 
-    Thread-safe. Answers 429 above it, and says in RateLimit (IETF draft
-    ratelimit-headers) what is left. Health and documents are not counted.
-    `shared` counts over all machines; while it is gone, and without it, `local`
-    counts over the workers of this one.
+    allowed: bool
+    remaining: int
+    reset_s: int
+
+
+class RateLimiter:
+    """A fixed window of a minute for each caller, which begins with their first request.
+
+    Thread-safe. Counts in Redis where `redis_url` is set. While Redis fails, it counts
+    in this worker's memory for `FAIL_OPEN_S` at a time, then one request tries Redis
+    again. What is in memory expires by itself.
     """
 
-    per_minute: int
-    identity: Identity
-    local: SharedCounts
-    shared: Storage | None = None
+    def __init__(
+        self, per_minute: int, redis_url: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.per_minute = per_minute
+        self._item = RateLimitItemPerMinute(per_minute)
+        self._local = FixedWindowRateLimiter(MemoryStorage())
+        self._shared = FixedWindowRateLimiter(_redis(redis_url)) if redis_url else None
+        self._clock = clock
+        self._redis_failed = False
+        self._retry_at = 0.0
 
-    def register(self, app: Flask) -> None:
-        """Count each request of the app before its view."""
-        item = RateLimitItemPerMinute(self.per_minute)
-        policy = f'"default";q={self.per_minute};w={WINDOW_S}'
-        hit = self._counter()
+    def hit(self, caller: str) -> Usage:
+        """Count one request of `caller`."""
+        if self._shared is None:
+            return self._count(self._local, caller)
+        now = self._clock()
+        if now < self._retry_at:
+            return self._count(self._local, caller)
+        if self._redis_failed:
+            self._retry_at = now + FAIL_OPEN_S  # other requests do not wait for this attempt
+        try:
+            usage = self._count(self._shared, caller)
+        except StorageError as error:
+            self._fail_open(error)
+            return self._count(self._local, caller)
+        self._redis_failed, self._retry_at = False, 0.0
+        return usage
 
-        @app.before_request
-        def count() -> Response | None:
-            asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
-            if not asked.path.startswith(COUNTED) or asked.method == "OPTIONS":
-                return None
-            used, ends = hit(item.key_for(self._caller(asked.environ)))
-            wait_s = max(1, math.ceil(ends - time.time()))
-            left = max(0, self.per_minute - used)
-            context.current().limit = (f'"default";r={left};t={wait_s}', policy)
-            if used <= self.per_minute:
-                return None
-            return problem(
-                "rate-limited",
-                f"more than {self.per_minute} requests in a minute",
-                {"Retry-After": str(wait_s)},
-                retry_after=wait_s,
-            )
+    def _count(self, limiter: FixedWindowRateLimiter, caller: str) -> Usage:
+        allowed = limiter.hit(self._item, caller)
+        window: WindowStats = limiter.get_window_stats(self._item, caller)
+        reset_s = max(1, math.ceil(window.reset_time - time.time()))
+        return Usage(allowed, window.remaining, reset_s)
 
-        @app.after_request
-        def tell(response: Response) -> Response:
-            told = context.current().limit
-            if told is not None:
-                response.headers.add("RateLimit", told[0])
-                response.headers.add("RateLimit-Policy", told[1])
-            return response
+    def _fail_open(self, error: StorageError) -> None:
+        self._retry_at = self._clock() + FAIL_OPEN_S
+        if not self._redis_failed:
+            fault = type(error.storage_error).__name__
+            event(log, logging.WARNING, "limits.local", fault=fault)
+        self._redis_failed = True
 
-    def _counter(self) -> Callable[[str], tuple[int, float]]:
-        shared, local = self.shared, self.local
-        if shared is None:
-            return lambda key: local.hit(key, WINDOW_S)
 
-        until = 0.0
+def _redis(url: str) -> RedisStorage:
+    return RedisStorage(
+        url,
+        wrap_exceptions=True,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+    )
 
-        def hit(key: str) -> tuple[int, float]:
-            nonlocal until
-            if time.monotonic() < until:
-                return local.hit(key, WINDOW_S)
-            try:
-                return shared.incr(key, WINDOW_S), shared.get_expiry(key)
-            except StorageError as error:
-                until = time.monotonic() + BYPASS_S
-                event(
-                    log, logging.WARNING, "limits.local", fault=type(error.storage_error).__name__
-                )
-                return local.hit(key, WINDOW_S)
 
-        return hit
+def register(app: Flask, limiter: RateLimiter, identity: Identity) -> None:
+    """Count each request under `/api/` before its view; answer 429 above the limit.
 
-    def _caller(self, environ: dict[str, str]) -> str:
-        if "HTTP_AUTHORIZATION" in environ:
-            try:
-                return f"user:{self.identity.user()}"
-            except Unauthorized:
-                pass
-        return f"address:{environ.get('REMOTE_ADDR', '')}"
+    The caller is the user of a valid token, else the address. The answer says in
+    `RateLimit` what is left (IETF draft-ietf-httpapi-ratelimit-headers). Health,
+    documents and preflights are not counted.
+    """
+    policy = f'"default";q={limiter.per_minute};w=60'
+
+    @app.before_request
+    def count() -> Response | None:
+        if not request.path.startswith(COUNTED) or request.method == "OPTIONS":
+            return None
+        g.usage = usage = limiter.hit(_caller(identity))
+        if usage.allowed:
+            return None
+        return problem(
+            "rate-limited",
+            f"more than {limiter.per_minute} requests in a minute",
+            {"Retry-After": str(usage.reset_s)},
+            retry_after=usage.reset_s,
+        )
+
+    @app.after_request
+    def describe(response: Response) -> Response:
+        usage: Usage | None = g.get("usage")
+        if usage is not None:
+            response.headers["RateLimit"] = f'"default";r={usage.remaining};t={usage.reset_s}'
+            response.headers["RateLimit-Policy"] = policy
+        return response
+
+
+def _caller(identity: Identity) -> str:
+    if "Authorization" in request.headers:
+        try:
+            return f"user:{identity.user()}"
+        except Unauthorized:
+            pass  # a token that is not valid buys no allowance of its own
+    return f"address:{request.remote_addr}"
