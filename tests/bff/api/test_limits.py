@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -15,6 +16,7 @@ import jwt
 import pytest
 import time_machine
 from flask.testing import FlaskClient
+from limits import WindowStats
 
 import bff
 from bff.api import limits
@@ -315,6 +317,37 @@ def test_redis_when_it_does_not_answer_then_one_request_in_a_while_waits_for_it(
 
     assert (skipped, shared.hit.call_count) == (0, 1)
     assert warnings == ["limits.local"]
+
+
+def test_redis_when_one_request_tries_it_again_then_the_others_do_not_wait(
+    warnings: list[str],
+) -> None:
+    """They count in memory until it is known whether Redis is back."""
+    clock, trying, known = Clock(), threading.Event(), threading.Event()
+    limiter = RateLimiter(9, "redis://127.0.0.1:1/0", clock)
+    limiter.hit("user:me")
+    clock.now += FAIL_OPEN_S
+
+    def slow(*_: object) -> bool:
+        trying.set()
+        assert known.wait(60)
+        return True
+
+    limiter._shared = shared = mock.Mock(**{"hit.side_effect": slow})
+    shared.get_window_stats.return_value = WindowStats(0, 8)
+    first = threading.Thread(target=limiter.hit, args=("user:me",))
+    first.start()
+    assert trying.wait(60)
+    other = threading.Thread(target=limiter.hit, args=("user:me",))
+    other.start()
+    other.join(60)
+    ended = not other.is_alive()
+    known.set()
+    first.join()
+    other.join()
+
+    assert ended
+    assert shared.hit.call_count == 1
 
 
 def test_redis_when_it_is_dead_at_the_start_then_requests_are_counted_all_the_same(
