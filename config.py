@@ -7,6 +7,7 @@ the value of a secret in it.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -27,6 +28,12 @@ JWT_ALGORITHMS = (
 )
 SERVERS = ("gunicorn", "granian")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+TRACING_MODULES = (
+    "opentelemetry.exporter.otlp.proto.http",
+    "opentelemetry.instrumentation.flask",
+    "opentelemetry.instrumentation.requests",
+    "opentelemetry.instrumentation.threading",
+)
 HMAC_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
@@ -60,9 +67,19 @@ def _http_url(value: str) -> None:
         raise ValidationError("must not carry a user name or a password")
 
 
-def _optional_http_url(value: str) -> None:
-    if value:
-        _http_url(value)
+def _otlp_endpoint(value: str) -> None:
+    if not value:
+        return
+    _http_url(value)
+    if not all(_is_installed(name) for name in TRACING_MODULES):
+        raise ValidationError("needs OpenTelemetry: pip install -r requirements-tracing.txt")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 def _proxy_url(value: str) -> None:
@@ -284,7 +301,7 @@ class Config:
             debug=read.boolean("DEBUG", False),
             log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
             log_format=read.choice("LOG_FORMAT", "auto", ("auto", "text", "json")),
-            otlp_endpoint=read.text("OTEL_EXPORTER_OTLP_ENDPOINT", "", _optional_http_url),
+            otlp_endpoint=read.text("OTEL_EXPORTER_OTLP_ENDPOINT", "", _otlp_endpoint),
             cors_origins=read.texts(
                 "CORS_ORIGINS", ["http://localhost:3000", "http://localhost:8080"], _origins
             ),

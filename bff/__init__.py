@@ -22,7 +22,6 @@ from bff.fan_out import FanOut
 from bff.observability import logs
 from bff.readiness import Checks
 from bff.reads import REFERENCE
-from bff.tracing import Passing, Tracer
 from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.cache import Cache, CachePolicy
 from bff.upstream.events import EventStream
@@ -36,6 +35,7 @@ from bff.upstream.tmdb import Credential, TmdbClient
 from bff.upstream.users import UserClient
 
 if TYPE_CHECKING:
+    from bff.observability.traces import Traces
     from config import BreakerSettings, Config
 
 VERSION = "0.1.0"
@@ -48,11 +48,11 @@ class Bff:
     """The running parts of one app. `close` ends pools, connections and threads."""
 
     def __init__(self, config: Config) -> None:
+        self.traces = _traces(config)
         slots = {"tmdb": config.tmdb.slots, "users": config.users.slots}
         self.fan_out = FanOut(config.pool_threads, slots)
         self.redis = connect(config.redis_url) if config.redis_url else None
         limiter = Limiter(self.redis)
-        self.tracer = _tracer(config)
         self.tier = _tier(config, self.redis) if config.cache.enabled else None
         tmdb = Guard(
             "tmdb",
@@ -103,9 +103,10 @@ class Bff:
         self.fan_out.close()
         for guard in self.guards.values():
             guard.close()
-        self.tracer.close()
         if self.redis:
             self.redis.close()
+        if self.traces:
+            self.traces.close()
 
 
 def create_app(config: Config) -> Flask:
@@ -120,7 +121,9 @@ def create_app(config: Config) -> Flask:
     app.extensions["bff"] = parts
     auth = config.auth
     identity = Identity(auth.required, auth.secret, auth.algorithm, auth.audience)
-    lifecycle.register(app, config.page_deadline_s, parts.tracer)
+    if parts.traces:
+        parts.traces.instrument(app)
+    lifecycle.register(app, config.page_deadline_s)
     problems.register(app)
     cors.register(app, config.cors_origins)
     if config.rate_limit_enabled:
@@ -212,13 +215,13 @@ def _users_circuits(config: Config) -> str:
     return f"bff:circuit:users:{hashlib.sha256(place.encode()).hexdigest()[:16]}"
 
 
-def _tracer(config: Config) -> Tracer:
+def _traces(config: Config) -> Traces | None:
     """Return what makes traces; the libraries for it are loaded only where they are used."""
     if not config.otlp_endpoint:
-        return Passing()
-    from bff.otel import OtelTracer
+        return None
+    from bff.observability.traces import Traces
 
-    return OtelTracer(config.otlp_endpoint, "movie-dashboard-bff", VERSION)
+    return Traces(config.otlp_endpoint, "movie-dashboard-bff", VERSION)
 
 
 def _logging(config: Config) -> None:

@@ -41,7 +41,6 @@ class Timing:
 class RequestContext:
     """What belongs to one request. `timings` is appended to by worker threads (atomic).
 
-    `trace_id` is that of the caller's trace, or of one begun here; empty: none.
     `arrived` is a moment of the monotonic clock. `user` and `revision` are set
     once, in the request's own thread: who asks, and the revision of their
     library that they know of (0: of none).
@@ -54,7 +53,6 @@ class RequestContext:
     arrived: float = 0.0
     user: str | None = None
     revision: int = 0
-    trace_id: str = ""
 
     def within(self, seconds: float) -> RequestContext:
         """Return the same request with a deadline at most `seconds` from now."""

@@ -38,9 +38,7 @@ class _Event:
 def event(log: logging.Logger, level: int, name: str, **fields: Any) -> None:
     """Log an event, such as `upstream.call`, with its fields; cheap where the level is off."""
     if log.isEnabledFor(level):
-        # As `log.log` does, without a look at the stack for the caller, which no line shows.
-        said = (_Event(name, fields),)
-        log.handle(logging.LogRecord(log.name, level, "", 0, "%s", said, None))
+        log.log(level, "%s", _Event(name, fields))
 
 
 def failure(log: logging.Logger, name: str, error: BaseException, **fields: Any) -> None:
@@ -62,8 +60,9 @@ class _Formatter(logging.Formatter):
         said = record.args[0] if isinstance(record.args, tuple) and record.args else None
         here = context.current()
         fields: dict[str, Any] = {"request_id": here.request_id}
-        if here.trace_id:
-            fields["trace_id"] = here.trace_id
+        trace_id = getattr(record, "trace_id", None)
+        if trace_id is not None:
+            fields["trace_id"] = trace_id
         if here.user is not None:
             fields["user"] = self._hash(here.user)
         if isinstance(said, _Event):

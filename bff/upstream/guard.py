@@ -215,8 +215,8 @@ class Guard(Generic[S]):
         finally:
             duration_ms = (time.monotonic() - started) * 1000
             context.current().timings.append(Timing(self.name, operation, outcome, duration_ms))
-            metrics.call_of(self.name, operation, outcome).inc()
-            metrics.call_seconds_of(self.name).observe(duration_ms / 1000)
+            metrics.UPSTREAM_CALLS.labels(self.name, operation, outcome).inc()
+            metrics.UPSTREAM_SECONDS.labels(self.name).observe(duration_ms / 1000)
             event(
                 log,
                 logging.DEBUG if outcome in ("ok", "refused") else logging.WARNING,

@@ -38,7 +38,7 @@ def make_client(tmp_path: Path) -> Iterator[MakeClient]:
     def make(**settings: str) -> FlaskClient:
         own = {
             "ENV_FILE": os.devnull,
-            "CACHE_FILE": str(tmp_path / "cache.sqlite"),
+            "CACHE_DIR": str(tmp_path / "cache"),
             "USER_SERVICE_EVENTS": "false",
             "JWT_SECRET": SECRET,
             "RATE_LIMIT_PER_MINUTE": "3",
