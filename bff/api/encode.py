@@ -132,7 +132,7 @@ def _encode_page(body: Json) -> Encoded:
     # A section with a reason is not all it could be: not to be taken as the last word.
     fresh = not any(part["reason"] for part in sections.values())
     encoded = _encode(body, fresh)
-    counts = tuple(metrics.section_of(name, part["status"]) for name, part in sections.items())
+    counts = tuple(metrics.SECTIONS.labels(name, part["status"]) for name, part in sections.items())
     return Encoded(encoded.body, encoded.tag, degraded, counts)
 
 

@@ -1,13 +1,14 @@
-"""What Prometheus is told. Over several workers where PROMETHEUS_MULTIPROC_DIR is set.
+"""The metrics, and their exposition in Prometheus' text format.
 
-The variable is read by prometheus_client when it is first imported;
-`gunicorn.conf.py` sets it.
+Where PROMETHEUS_MULTIPROC_DIR is set, each worker writes its own to files in that
+directory, and whichever worker is scraped adds all of them up (prometheus_client's
+multi-process mode). The library reads the variable when it is imported, so
+`gunicorn.conf.py` sets it before the workers start.
 """
 
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,7 +22,7 @@ from prometheus_client import (
 REQUESTS = Counter("bff_requests", "Requests by route and status", ["route", "method", "status"])
 REQUEST_SECONDS = Histogram(
     "bff_request_seconds",
-    "Time from arrival to answer",
+    "Time of a request in the application",
     ["route"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
@@ -37,14 +38,12 @@ UPSTREAM_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
 # `hit`: from memory. `shared`: another worker's answer. `joined`: waited for a call that was
-# out. `miss`: asked TMDB. `refresh`: asked anew behind an answer; it ends as `miss` or `shared`
-# as well. `stale`: an old answer in place of a failure.
+# out. `miss`: asked TMDB. `refresh`: asked TMDB behind an answer. `stale`: an old answer in
+# place of a failure.
 CACHE = Counter("bff_cache", "What became of look-ups in the cache of TMDB's answers", ["result"])
 SECTIONS = Counter(
     "bff_sections", "Sections of the pages that were answered, by status", ["section", "status"]
 )
-
-
 CALLS_IN_FLIGHT = Gauge(
     "bff_upstream_calls_in_flight",
     "Slots of the bulkhead that are taken",
@@ -72,45 +71,8 @@ def breaker_is(circuit: str, state: str) -> None:
     CIRCUIT.labels(circuit).set(_STATES[state])
 
 
-@lru_cache(1024)
-def call_of(upstream: str, operation: str, outcome: str) -> Counter:
-    """Return the counter of calls with these labels."""
-    return UPSTREAM_CALLS.labels(upstream, operation, outcome)
-
-
-# Finding a labelled counter costs more than counting, so those of the hot path are kept.
-@lru_cache(1024)
-def requests_of(route: str, method: str, status: int) -> Counter:
-    """Return the counter of requests with these labels."""
-    return REQUESTS.labels(route, method, status)
-
-
-@lru_cache(256)
-def seconds_of(route: str) -> Histogram:
-    """Return the histogram of a route."""
-    return REQUEST_SECONDS.labels(route)
-
-
-@lru_cache(256)
-def section_of(section: str, status: str) -> Counter:
-    """Return the counter of sections with these labels."""
-    return SECTIONS.labels(section, status)
-
-
-@lru_cache(16)
-def call_seconds_of(upstream: str) -> Histogram:
-    """Return the histogram of calls to an upstream."""
-    return UPSTREAM_SECONDS.labels(upstream)
-
-
-@lru_cache(16)
-def cache_of(result: str) -> Counter:
-    """Return the counter of a result of the cache."""
-    return CACHE.labels(result)
-
-
 def exposition() -> bytes:
-    """Return all metrics, of all workers, in Prometheus' text format."""
+    """Return the metrics of all workers; of this process where it is the only one."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -249,7 +249,7 @@ class Cache:
                 self._entries[key] = replace(entry, failure=error.outcome(), failed_at=self.clock())
 
     def _count(self, query: Query, result: str) -> None:
-        metrics.cache_of(result).inc()
+        metrics.CACHE.labels(result).inc()
         if result in ("hit", "stale"):
             timing = Timing(self._guard.name, query.operation, "hit")
             context.current().timings.append(timing)

@@ -1,22 +1,55 @@
-"""Metrics over four workers against what a load generator counted itself."""
+"""bff/observability/metrics.py: names and numbers, over four workers as in one process."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jwt
 import pytest
 import requests
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from bff.observability import metrics
 from tests.e2e.stack import Stack
-from tests.sight.conftest import POOL, WORKERS, bearer
 
-pytestmark = pytest.mark.e2e
+SECRET = "planted-jwt-secret-of-more-than-32-bytes"
+WORKERS, THREADS, POOL = 4, 8, 48
+
+
+def bearer(user: str) -> dict[str, str]:
+    """Return the headers of a user."""
+    claims = {"sub": user, "exp": int(time.time()) + 3600}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a deployment of four workers, as shipped."""
+    settings = {
+        "WEB_CONCURRENCY": WORKERS,
+        "THREADS": THREADS,
+        "POOL_THREADS": POOL,
+        "JWT_SECRET": SECRET,
+        "USER_SERVICE_EVENTS": "false",
+        "TMDB_CALLS_PER_SECOND": 10_000,
+        "CACHE_TTL": 3600,
+        "CIRCUIT_BREAKER_TIMEOUT_SECONDS": 3600,
+        # A busy machine must not turn a call into a timeout.
+        "PAGE_DEADLINE_MS": 20_000,
+        "TMDB_TIMEOUT_MS": 20_000,
+        "USER_SERVICE_TIMEOUT_MS": 20_000,
+    }
+    with Stack(tmp_path_factory.mktemp("metrics"), **settings) as stack:
+        yield stack
+
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 TURNED_AWAY = {"circuit_open", "saturated"}
@@ -54,7 +87,8 @@ KINDS = [
 
 def scrape(stack: Stack) -> dict[Sample, float]:
     """Return what /metrics says."""
-    families = text_string_to_metric_families(stack.get("/metrics").text)
+    text = stack.get("/metrics", headers={"Connection": "close"}).text  # of any worker
+    families = text_string_to_metric_families(text)
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in families
@@ -154,6 +188,7 @@ def check(stack: Stack, load: Load, before: dict[Sample, float]) -> dict[Sample,
     return now
 
 
+@pytest.mark.e2e
 def test_metrics_when_four_workers_are_loaded_then_every_count_is_exact(deployed: Stack) -> None:
     """Requests, calls, cache and sections; also right after a worker was killed and replaced."""
     deployed.forget_calls("tmdb")
@@ -169,12 +204,13 @@ def test_metrics_when_four_workers_are_loaded_then_every_count_is_exact(deployed
     deployed.wait(
         lambda: len(workers(deployed)) == WORKERS and first[0] not in workers(deployed),
         "no new worker",
+        60,
     )
     check(deployed, load, before)
     load.run(range(len(KINDS) * 12, len(KINDS) * 18))
     # The new worker tells of its slots as soon as it has loaded the application.
     slots: Sample = ("bff_upstream_slots", frozenset({("upstream", "users")}))
-    deployed.wait(lambda: scrape(deployed)[slots] == WORKERS * POOL // 2, "no new worker", 30)
+    deployed.wait(lambda: scrape(deployed)[slots] == WORKERS * POOL // 2, "no new worker", 60)
     now = check(deployed, load, before)
 
     assert len(by(now, "bff_upstream_calls_total", "upstream", "operation")) > 4
@@ -195,4 +231,37 @@ def test_metrics_when_four_workers_are_loaded_then_every_count_is_exact(deployed
 
     assert max(by(now, "bff_circuit_state", "circuit").values()) == 2
     assert by(now, "bff_upstream_calls_total", "upstream", "outcome")["tmdb", "circuit_open"] > 0
-    deployed.reset()
+
+
+@pytest.mark.e2e
+def test_metrics_when_any_worker_is_asked_then_it_says_the_same(deployed: Stack) -> None:
+    """Each adds up what all of them have written; only the scrapes themselves are counted on."""
+    Load(deployed).run(range(len(KINDS)))
+
+    def said() -> dict[Sample, float]:
+        return {key: value for key, value in scrape(deployed).items() if "/metrics" not in str(key)}
+
+    first = said()
+    assert len(first) > 100
+    for _ in range(4 * WORKERS):
+        assert said() == first
+
+
+def test_exposition_when_there_is_one_process_then_its_own_counts_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without PROMETHEUS_MULTIPROC_DIR, as under `flask run`."""
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    metrics.REQUESTS.labels("/of-this-test", "GET", 200).inc(3)
+
+    lines = metrics.exposition().decode().splitlines()
+
+    assert 'bff_requests_total{method="GET",route="/of-this-test",status="200"} 3.0' in lines
+
+
+def test_breaker_when_its_state_is_noted_then_the_gauge_has_its_number() -> None:
+    """0 closed, 1 half-open, 2 open: what the alert compares with."""
+    for number, state in enumerate(("closed", "half-open", "open")):
+        metrics.breaker_is("tmdb.of-this-test", state)
+        labels = {"circuit": "tmdb.of-this-test"}
+        assert REGISTRY.get_sample_value("bff_circuit_state", labels) == number
