@@ -94,7 +94,7 @@ def test_services_when_compared_then_they_run_the_commands_of_the_procfile() -> 
 def test_page_when_it_names_a_metric_then_the_bff_has_it() -> None:
     """What the page says to alert on exists."""
     named = set(re.findall(r"`(bff_\w+)`", PAGE))
-    text = (Path(ROOT) / "bff" / "metrics.py").read_text()
+    text = (Path(ROOT) / "bff" / "observability" / "metrics.py").read_text()
     known = set(re.findall(r'"(bff_\w+)"', text))
 
     assert named

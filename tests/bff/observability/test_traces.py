@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import os
 import socket
@@ -29,6 +30,7 @@ from bff.observability import traces
 from bff.observability.traces import Traces
 from config import ROOT, Config, ConfigError, UserServiceConfig
 from scripts.processes import until
+from tests.e2e.stack import Stack
 
 TRACE, PARENT = "4bf92f3577b34da6" * 2, "00f067aa0ba902b7"
 HEADER = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -411,6 +413,29 @@ def test_bff_when_no_collector_is_set_then_nothing_is_traced(
 
     assert app.test_client().get("/api/dashboard/feed", headers=HEADER).status_code == 200
     assert stubs[0].parents() | stubs[1].parents() == {""}
+
+
+@pytest.mark.e2e
+def test_deployment_when_a_collector_is_set_then_log_lines_and_spans_have_the_callers_trace(
+    collector: Collector, tmp_path: Path
+) -> None:
+    """Lines of the request and of its calls; a worker that ends exports what it still has."""
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "DEBUG",
+        "WEB_CONCURRENCY": 2,
+        "USER_SERVICE_EVENTS": "false",
+    }
+    with Stack(tmp_path, **settings) as stack:
+        assert stack.get("/api/dashboard/feed", headers=HEADER).ok
+        log = stack.servers["bff"].log
+
+    traced = {span.name for span in collector.spans if span.trace_id.hex() == TRACE}
+    assert traced == {"GET /api/dashboard/feed", "GET"}
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    events = [line["event"] for line in lines if line.get("trace_id") == TRACE]
+    assert sorted(events) == ["request", *["upstream.call"] * 3]
 
 
 @pytest.mark.e2e
