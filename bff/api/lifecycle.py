@@ -29,8 +29,7 @@ def register(app: Flask, deadline_s: float, tracer: Tracer) -> None:
     @app.before_request
     def begin() -> None:
         environ = request.environ
-        # The worker notes when a request came in, so that time in its queue counts as well.
-        arrived = environ.get("bff.arrived") or time.monotonic()
+        arrived = time.monotonic()
         context.enter(
             RequestContext(
                 _request_id(environ.get("HTTP_X_REQUEST_ID")),

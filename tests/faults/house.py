@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
+from flask import request
 from werkzeug.test import TestResponse
 
 import bff
 import tmdb_stub
 import user_stub
+from bff import context
 from bff.errors import Saturated
 from bff.steps import Steps
 from bff.upstream.answers import Answer
@@ -35,6 +37,7 @@ from tests.faults.table import OPEN_S, PAGES, Case, Page
 DEADLINE_S, TIMEOUT_S = 4.0, 3.0
 # What a page, and a call of the upstream that fails, have where it fails by being slow.
 SHORT_DEADLINE_S, SHORT_TIMEOUT_S = 0.4, 0.2
+DEADLINE = "test.deadline_s"  # in the environ of a request: how long it has
 SETTINGS = {
     "ENV_FILE": os.devnull,
     "USER_SERVICE_EVENTS": "false",  # no stream of a service that is played in the process
@@ -95,6 +98,11 @@ class Seen:
         self.body = orjson.loads(self.response.data)
 
 
+def _shorten() -> None:
+    """Give the request at hand the deadline that its test asks for."""
+    context.enter(context.current().within(request.environ.get(DEADLINE, DEADLINE_S)))
+
+
 class House:
     """The app, its two upstreams and the state between them."""
 
@@ -117,6 +125,7 @@ class House:
         usual = list(logging.getLogger("bff").handlers)
         self.app = bff.create_app(config)
         logging.getLogger("bff").handlers[:] = usual
+        self.app.before_request(_shorten)
         self.parts: bff.Bff = self.app.extensions["bff"]
         assert self.parts.tmdb.cache is not None
         self.cache = self.parts.tmdb.cache
@@ -172,8 +181,7 @@ class House:
     def get(self, page: Page, deadline_s: float = DEADLINE_S) -> Seen:
         """Ask for a page that has until `deadline_s` from now."""
         started = time.monotonic()
-        arrived = started - (DEADLINE_S - deadline_s)  # as if it had waited for a free worker
-        response = self._http.get(page.url, environ_overrides={"bff.arrived": arrived})
+        response = self._http.get(page.url, environ_overrides={DEADLINE: deadline_s})
         return Seen(response, time.monotonic() - started)
 
     def healthy(self, page: Page) -> Any:
