@@ -122,7 +122,7 @@ class Server:
     def answers(self, path: str = "/health") -> bool:
         """Whether it answers `path` with 200 now."""
         # http.client: it knows no proxy settings, which would send this call elsewhere.
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
+        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=2)
         try:
             connection.request("GET", path)
             return connection.getresponse().status == 200
