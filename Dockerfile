@@ -1,4 +1,5 @@
 # One image for the BFF, the user service and the TMDB stub; the command chooses (compose.yaml).
+# They listen on every address of their container, since nobody else reaches its loopback.
 # The root file system may be read-only: only var/ (without REDIS_URL and DATABASE_URL), /tmp and
 # /dev/shm are written to.
 
@@ -16,7 +17,8 @@ RUN groupadd --gid 10001 bff \
 COPY --from=packages /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    ENV_FILE=/dev/null
+    ENV_FILE=/dev/null \
+    BIND=0.0.0.0
 WORKDIR /app
 # What belongs in the image stands in .dockerignore.
 COPY . .

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
@@ -26,7 +28,7 @@ JWT_ALGORITHMS = (
     *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512"),
     *("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"),
 )
-SERVERS = ("gunicorn", "granian")
+LOOPBACK = "127.0.0.1"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TRACING_MODULES = (
     "opentelemetry.exporter.otlp.proto.http",
@@ -122,6 +124,32 @@ def _file(value: str) -> None:
         raise ValidationError("must be a file, or a folder of certificates")
 
 
+def _address(value: str) -> None:
+    try:
+        ip_address(value.strip("[]"))
+    except ValueError:
+        raise ValidationError("must be an address such as 127.0.0.1, 0.0.0.0 or ::1") from None
+
+
+def hosts(bind: str) -> tuple[str, ...]:
+    """Return what to listen on for `bind`, IPv6 in brackets, as it stands before a port.
+
+    127.0.0.1 brings ::1 along where there is IPv6, because clients take `localhost` for either.
+    """
+    host = bind.strip("[]")
+    if host == LOOPBACK and _has_ipv6():
+        return (LOOPBACK, "[::1]")
+    return (f"[{host}]" if ":" in host else host,)
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def _header_value(value: str) -> None:
     if not value.isascii() or not all(char.isprintable() and char != " " for char in value):
         raise ValidationError("must be printable ASCII without spaces")
@@ -190,6 +218,10 @@ def _workers(read: _Reader) -> int:
     return read.integer("WEB_CONCURRENCY", max(2, min(os.cpu_count() or 1, 8)), 1, 256)
 
 
+def _bind(read: _Reader) -> str:
+    return read.text("BIND", LOOPBACK, _address)
+
+
 @dataclass(frozen=True)
 class UpstreamSettings:
     """How one upstream is reached: `timeout_s` per socket operation, `slots` calls at once."""
@@ -247,6 +279,7 @@ class Config:
     """Settings of the BFF. Read once per process; immutable, so safe for every thread."""
 
     port: int
+    bind: str
     debug: bool
     log_level: str
     log_format: str
@@ -269,7 +302,6 @@ class Config:
     rate_limit_per_minute: int
     auth: AuthSettings
     page_deadline_s: float
-    server: str
     workers: int
     threads: int
     pool_threads: int
@@ -292,12 +324,10 @@ class Config:
             "TMDB_BASE_URL", TMDB_LIVE_URL if api_key or token else stub, _http_url
         )
         deadline_ms = read.integer("PAGE_DEADLINE_MS", 2000, 50, 20_000)
-        threads = read.integer("THREADS", 16, 1, 512)
-        # A request has about three calls to each upstream at a time, and each call has a slot
-        # and a thread; one request alone may have five.
-        pool = read.integer("POOL_THREADS", max(16, 6 * threads), 4, 4096)
+        pool = read.integer("POOL_THREADS", 64, 4, 4096)
         config = cls(
             port=read.integer("PORT", 8000, 1, 65535),
+            bind=_bind(read),
             debug=read.boolean("DEBUG", False),
             log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
             log_format=read.choice("LOG_FORMAT", "auto", ("auto", "text", "json")),
@@ -332,9 +362,8 @@ class Config:
             rate_limit_per_minute=read.integer("RATE_LIMIT_PER_MINUTE", 300, 1, 1_000_000),
             auth=_auth(read),
             page_deadline_s=deadline_ms / 1000,
-            server=read.choice("SERVER", "gunicorn", SERVERS),
             workers=_workers(read),
-            threads=threads,
+            threads=read.integer("THREADS", 64, 1, 512),
             pool_threads=pool,
             trusted_proxy_hops=read.integer("TRUSTED_PROXY_HOPS", 0, 0, 10),
         )
@@ -443,6 +472,7 @@ class UserServiceConfig:
     database_url: str = field(repr=False)
     fault_profile: str
     log_level: str
+    bind: str = LOOPBACK
 
     @classmethod
     def from_env(cls) -> UserServiceConfig:
@@ -454,6 +484,7 @@ class UserServiceConfig:
             database_url=_database_url(read),
             fault_profile=_fault_profile(read),
             log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+            bind=_bind(read),
         )
         read.close()
         return config
@@ -486,6 +517,7 @@ class TmdbStubConfig:
     port: int
     fault_profile: str
     log_level: str
+    bind: str = LOOPBACK
 
     @classmethod
     def from_env(cls) -> TmdbStubConfig:
@@ -495,6 +527,7 @@ class TmdbStubConfig:
             port=read.integer("TMDB_STUB_PORT", 3002, 1, 65535),
             fault_profile=_fault_profile(read),
             log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+            bind=_bind(read),
         )
         read.close()
         return config

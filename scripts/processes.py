@@ -47,33 +47,47 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def port_fault(port: int) -> str | None:
-    """Return why nobody could listen on `port`, or None where it is free."""
-    with socket.socket() as probe:
-        # As gunicorn does: a port whose old connections are in TIME_WAIT counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-            probe.listen(1)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return "is in use by another program"
-            return f"cannot be listened on ({error.strerror})"
+def port_fault(port: int, hosts: Sequence[str] = ("127.0.0.1",)) -> str | None:
+    """Return why nobody could listen on `port` of one of `hosts`, or None where it is free."""
+    for host in hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            # As gunicorn does: a port whose old connections are in TIME_WAIT counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host.strip("[]"), port))
+                probe.listen(1)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return "is in use by another program"
+                return f"of {host} cannot be listened on ({error.strerror})"
     return None
 
 
 class Server:
     """A gunicorn master and its workers, in a process group of their own.
 
-    Not thread-safe. `log` receives what they print; the first start empties it.
+    Not thread-safe. `log` receives what they print; the first start empties it. `host` is where
+    it can be asked; `settings` go before those of the environment.
     """
 
     def __init__(
-        self, name: str, app: str, conf: str, port: int, log: Path, options: Sequence[str] = ()
+        self,
+        name: str,
+        app: str,
+        conf: str,
+        port: int,
+        log: Path,
+        options: Sequence[str] = (),
+        *,
+        host: str = "127.0.0.1",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.host = host
         self.port = port
         self.log = log
+        self._settings = {"PYTHONUNBUFFERED": "1", **(settings or {})}
         self.command = [sys.executable, "-m", "gunicorn", "-c", conf, *options, app]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -84,7 +98,7 @@ class Server:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
                 self.command,
                 cwd=ROOT,
-                env={**(os.environ if env is None else env), "PYTHONUNBUFFERED": "1"},
+                env={**(os.environ if env is None else env), **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -108,7 +122,7 @@ class Server:
     def answers(self, path: str = "/health") -> bool:
         """Whether it answers `path` with 200 now."""
         # http.client: it knows no proxy settings, which would send this call elsewhere.
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=2)
         try:
             connection.request("GET", path)
             return connection.getresponse().status == 200

@@ -11,7 +11,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-from config import Config, ConfigError, TmdbStubConfig, UserServiceConfig
+from config import LOOPBACK, Config, ConfigError, TmdbStubConfig, UserServiceConfig, hosts
 from scripts.processes import ROOT, Server, adopt_orphans, port_fault
 
 LOGS = ROOT / "var" / "log"
@@ -92,9 +92,13 @@ def is_here(url: str, port: int) -> bool:
 
 
 def plan(bff: Config, users: UserServiceConfig, tmdb: TmdbStubConfig) -> list[Server]:
-    """Return the servers to start, the BFF last; raise `StartError` where a port is not free."""
+    """Return the servers to start, the BFF last; raise `StartError` where a port is not free.
+
+    BIND is the BFF's. The other two serve the BFF on this machine, and nobody else.
+    """
     servers = []
     ports = {}
+    here = {"BIND": LOOPBACK}
     if is_here(bff.users.base_url, users.port):
         ports["USER_SERVICE_PORT"] = users.port
         servers.append(
@@ -104,6 +108,7 @@ def plan(bff: Config, users: UserServiceConfig, tmdb: TmdbStubConfig) -> list[Se
                 "user_stub/gunicorn_conf.py",
                 users.port,
                 LOGS / "user-service.log",
+                settings=here,
             )
         )
     if not bff.tmdb_is_live and is_here(bff.tmdb.base_url, tmdb.port):
@@ -115,25 +120,30 @@ def plan(bff: Config, users: UserServiceConfig, tmdb: TmdbStubConfig) -> list[Se
                 "tmdb_stub/gunicorn_conf.py",
                 tmdb.port,
                 LOGS / "tmdb-stub.log",
+                settings=here,
             )
         )
     ports["PORT"] = bff.port
-    server = Server("BFF", "wsgi:app", "gunicorn.conf.py", bff.port, LOGS / "bff.log")
-    if bff.server == "granian":
-        server.command = [sys.executable, "-m", "granian_server"]
-    servers.append(server)
-    check_ports(ports)
+    conf, log, host = "gunicorn.conf.py", LOGS / "bff.log", address(bff)
+    servers.append(Server("BFF", "wsgi:app", conf, bff.port, log, host=host))
+    check_ports(ports, bff.bind)
     return servers
 
 
-def check_ports(ports: dict[str, int]) -> None:
+def address(bff: Config) -> str:
+    """Return where the BFF can be asked on this machine."""
+    host = hosts(bff.bind)[0]
+    return {"0.0.0.0": LOOPBACK, "[::]": "[::1]"}.get(host, host)  # noqa: S104
+
+
+def check_ports(ports: dict[str, int], bind: str) -> None:
     """Raise `StartError` for each port that is taken, or given to two settings."""
     faults = []
     for name, port in ports.items():
         twins = [other for other, value in ports.items() if value == port and other != name]
         if twins:
             faults.append(f"port {port} is given to both {name} and {twins[0]}")
-        elif fault := port_fault(port):
+        elif fault := port_fault(port, hosts(bind if name == "PORT" else LOOPBACK)):
             faults.append(f"port {port} {fault}; free it, or set {name} to another one")
     if faults:
         raise StartError("; ".join(dict.fromkeys(faults)))
@@ -142,7 +152,8 @@ def check_ports(ports: dict[str, int]) -> None:
 def summary(bff: Config, servers: list[Server]) -> str:
     """Return what a newcomer needs to go on."""
     names = {server.name for server in servers}
-    here = f"http://localhost:{bff.port}"
+    host = address(bff)
+    here = f"http://{'localhost' if host == LOOPBACK else host}:{bff.port}"
     if bff.tmdb_is_live:
         tmdb = f"live, {bff.tmdb.base_url}"
     elif "TMDB stub" in names:

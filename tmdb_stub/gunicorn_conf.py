@@ -1,22 +1,21 @@
 """How gunicorn runs the TMDB stub.
 
 One worker, so that call counts and faults are whole; many threads, so that a call that hangs on
-purpose does not hold up the others. It listens on this machine only; `-b` on the command line
-says otherwise.
+purpose does not hold up the others.
 """
 
 from __future__ import annotations
 
 import sys
 
-from config import ConfigError, TmdbStubConfig
+from config import ConfigError, TmdbStubConfig, hosts
 
 try:
     _config = TmdbStubConfig.from_env()
 except ConfigError as error:
     sys.exit(str(error))
 
-bind = f"127.0.0.1:{_config.port}"
+bind = [f"{host}:{_config.port}" for host in hosts(_config.bind)]
 workers = 1
 worker_class = "gthread"
 threads = 96

@@ -3,13 +3,14 @@
 import os
 from typing import Any
 
-from config import UserServiceConfig
+from config import LOOPBACK, UserServiceConfig, hosts
+from log_format import RefusalFilter
 
 _config = UserServiceConfig.from_env()
 
 # Without a token anybody who reaches the port may read and write everything, so it is this
-# machine's only; `-b` on the command line says otherwise.
-bind = f"{'0.0.0.0' if _config.token else '127.0.0.1'}:{_config.port}"  # noqa: S104
+# machine's only, whatever BIND says; `-b` on the command line says otherwise.
+bind = [f"{host}:{_config.port}" for host in hosts(_config.bind if _config.token else LOOPBACK)]
 loglevel = _config.log_level.lower()
 proc_name = "user-service"
 worker_class = "gthread"
@@ -21,9 +22,21 @@ workers = 1
 threads = 64
 # Longer than a caller's pool keeps an idle connection, so that the caller closes first.
 keepalive = 75
-# Longer than the longest call (the wait for a locked database), shorter than a platform's kill.
-graceful_timeout = 10
+# Shorter than a platform's kill. A worker's part of it (see post_fork) is longer than the longest
+# call, which is the wait for a locked database.
+graceful_timeout = 7
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """Keep what a client sent out of gunicorn's own lines."""
+    for handler in server.log.error_log.handlers:
+        handler.addFilter(RefusalFilter())
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Have a worker give up on idle connections before the master, which counts from earlier."""
+    worker.cfg.set("graceful_timeout", graceful_timeout - 3)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -170,7 +170,6 @@ class Containers:
             "http://127.0.0.1:8080": f"http://127.0.0.1:{self.ports['nginx']}",
             "127.0.0.1:3001": f"127.0.0.1:{self.ports['users']}",
             "127.0.0.1:3002": f"127.0.0.1:{self.ports['tmdb-stub']}",
-            "0.0.0.0:3002": f"127.0.0.1:{self.ports['tmdb-stub']}",
             "bff:8000": f"127.0.0.1:{self.ports['bff']}",
             "users:3001": f"127.0.0.1:{self.ports['users']}",
             "redis:6379": f"127.0.0.1:{self.ports['redis']}",

@@ -6,7 +6,6 @@ import concurrent.futures
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 import pytest
 import requests
 
-from deploy.rolling_restart import Load, hup, restart_under_load
 from scripts.processes import until
+from tests.deploy.load import Load
 from tests.deploy.proxy import NGINX, Deployment, Nginx
 from tests.e2e.stack import Stack
 
@@ -25,8 +24,7 @@ pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: nginx-light)"),
 ]
 
-HUP_SECONDS = 6.0
-HUP_RATE = 25.0
+RATE, SENDERS = 25.0, 16
 
 
 @pytest.fixture
@@ -154,54 +152,56 @@ def test_slow_clients_when_there_are_many_then_they_hold_no_worker(
         for number in range(100):
             slow = socket.create_connection(("127.0.0.1", deployment.nginx.port), timeout=10)
             ending.enter_context(slow).sendall(head + (body if number % 2 else b"X-Slow: "))
-        took = []
-        for _ in range(20):
-            begun = time.monotonic()
-            assert http.get(f"{deployment.url}/api/movies/popular", timeout=20).ok
-            took.append(time.monotonic() - begun)
+        # They are still there when these have their answers.
+        answers = [
+            http.get(f"{deployment.url}/api/movies/popular", timeout=20).ok for _ in range(20)
+        ]
 
-    assert sorted(took)[-2] < 0.5, took
+    assert all(answers)
     assert "POST /favorites" not in deployment.stack.calls("users")
 
 
 def test_kill_9_when_it_hits_one_of_two_instances_then_the_other_serves_at_once(
     deployment: Deployment,
 ) -> None:
-    """Only what the dead instance had in its hands may fail, and nothing does after a second."""
-    load = Load(deployment.url, rate=HUP_RATE)
+    """Only what the dead instance had in its hands may fail, and nothing that is sent later."""
+    load = Load(deployment.url, RATE, SENDERS)
     try:
-        time.sleep(0.6)
-        killed_at_s = load.seconds()
+        deployment.stack.wait(lambda: load.sent() > 10, "no answers")
         deployment.kill(deployment.second)
-        time.sleep(2)
+        killed_at = load.sent()
+        deployment.stack.wait(lambda: load.sent() > killed_at + 50, "no more answers")
     finally:
         result = load.stop()
 
-    late = [failure for failure in result.failures if float(failure.split()[0]) > killed_at_s + 1]
-    assert result.requests > 25
-    assert late == []
-    assert all(" 502 " in f"{failure} " for failure in result.failures), result.failures
-    assert len(result.failures) <= 5, result.failures
+    failures = [text for _, text in result.failures]
+    assert [number for number, _ in result.failures if number > killed_at + SENDERS] == []
+    assert all(" 502 " in f"{failure} " for failure in failures), failures
+    assert len(failures) <= SENDERS, failures
 
 
-def test_rolling_restart_when_under_load_then_no_request_fails(deployment: Deployment) -> None:
-    """HUP to one instance and then the other costs nothing; `deploy/rolling_restart.py` does more.
-
-    Reads and writes, and no answer that says 5xx or none at all.
-    """
-    before = [workers(server.pid) for server in deployment.bffs]
-    restarts = [hup(server.pid) for server in deployment.bffs]
-    result = restart_under_load(deployment.url, restarts, HUP_RATE, HUP_SECONDS)
+def test_reload_when_under_load_then_no_request_fails(deployment: Deployment) -> None:
+    """HUP to one instance and then the other costs nothing: reads and writes, and no 5xx."""
+    load = Load(deployment.url, RATE, SENDERS)
+    try:
+        for server in deployment.bffs:
+            old = workers(server.pid)
+            server.send(signal.SIGHUP)
+            deployment.stack.wait(
+                lambda server=server, old=old: (
+                    len(workers(server.pid)) == 1 and not workers(server.pid) & old
+                ),
+                "a worker was not replaced",
+                within_s=60,
+            )
+            sent = load.sent()
+            deployment.stack.wait(
+                lambda sent=sent: load.sent() > sent + 25, "no more answers", within_s=60
+            )
+    finally:
+        result = load.stop()
 
     assert result.failures == []
-    assert result.requests > 0.5 * HUP_RATE * HUP_SECONDS
-    deployment.stack.wait(
-        lambda: all(
-            len(workers(server.pid)) == 1 and not workers(server.pid) & old
-            for server, old in zip(deployment.bffs, before, strict=True)
-        ),
-        "a worker was not replaced",
-    )
 
 
 def workers(master: int) -> set[int]:
@@ -227,7 +227,6 @@ def test_stop_when_a_slow_page_is_open_then_it_completes_and_copies_serve_on(
             lambda: "GET /library" in str(stack.calls("users")) or bool(stack.calls("users")),
             "the page did not ask",
         )
-        begun = time.monotonic()
         for server in deployment.bffs:
             server.send(signal.SIGTERM)
         answer = page.result(timeout=20)
@@ -236,11 +235,10 @@ def test_stop_when_a_slow_page_is_open_then_it_completes_and_copies_serve_on(
     assert answer.json()["favorites_count"] == 3
 
     for server in deployment.bffs:
-        assert until(lambda server=server: server.exit_code() is not None, 10)
+        assert until(lambda server=server: server.exit_code() is not None, 60)
         assert server.exit_code() == 0
         with pytest.raises(ProcessLookupError):
             os.killpg(server.pid, 0)
-    assert time.monotonic() - begun < 7, "the graceful timeout"
     copy = http.get(public, timeout=20)
     refused = http.get(personal, timeout=20)
     assert (copy.status_code, copy.json()["id"]) == (200, 13)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import runpy
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -71,14 +70,41 @@ def test_limits_when_compared_then_nginx_refuses_what_the_bff_would() -> None:
     assert served("gunicorn.conf.py")["limit_request_field_size"] == 8190
 
 
+def command(process: str) -> str:
+    """Return a command of the Procfile without where it listens."""
+    return str(PROCESSES[process].removeprefix("BIND=0.0.0.0 "))
+
+
+def test_bind_when_somebody_else_is_in_front_then_it_is_said_in_so_many_words() -> None:
+    """A platform's router and other containers reach the processes; by default nobody does."""
+    assert all(PROCESSES[name].startswith("BIND=0.0.0.0 ") for name in ("web", "users"))
+    assert "    BIND=0.0.0.0\n" in (ROOT / "Dockerfile").read_text()
+    assert served("gunicorn.conf.py")["bind"][0] == "127.0.0.1:8000"  # type: ignore[index]
+    for unit in UNITS.values():
+        assert "BIND" not in unit, "nginx is on the same machine"
+
+
+@pytest.mark.parametrize(
+    ("token", "bind"), [("", "127.0.0.1:3001"), ("a-token-of-both", "0.0.0.0:3001")]
+)
+def test_bind_when_the_user_service_has_no_token_then_it_stays_on_its_machine(
+    token: str, bind: str
+) -> None:
+    """Whoever reached the port could read and write everything."""
+    settings = {"BIND": "0.0.0.0", "USER_SERVICE_TOKEN": token}  # noqa: S104
+
+    assert served("user_stub/gunicorn_conf.py", **settings)["bind"][0] == bind  # type: ignore[index]
+    assert served("tmdb_stub/gunicorn_conf.py", **settings)["bind"] == ["0.0.0.0:3002"]
+
+
 def test_units_when_compared_then_they_run_the_commands_of_the_procfile() -> None:
     """systemd and platforms start the same processes."""
     started = set()
     for unit in UNITS.values():
-        for command in re.findall(r"^ExecStart(?:Pre)?=(.*)$", unit, re.MULTILINE):
-            started.add(command.replace("/opt/movie-dashboard/.venv/bin/", ""))
+        for run in re.findall(r"^ExecStart(?:Pre)?=(.*)$", unit, re.MULTILINE):
+            started.add(run.replace("/opt/movie-dashboard/.venv/bin/", ""))
 
-    assert started == set(PROCESSES.values())
+    assert started == set(map(command, PROCESSES))
     assert all("ExecReload=/bin/kill -s HUP $MAINPID" in unit for unit in UNITS.values())
 
 
@@ -86,15 +112,15 @@ def test_services_when_compared_then_they_run_the_commands_of_the_procfile() -> 
     """Containers and platforms start the same processes."""
     commands = {name: " ".join(SERVICES[name]["command"]) for name in ("bff", "users", "migrate")}
 
-    assert commands["bff"] == PROCESSES["web"]
-    assert commands["users"] == PROCESSES["users"]
-    assert commands["migrate"] == PROCESSES["release"]
+    assert commands["bff"] == command("web")
+    assert commands["users"] == command("users")
+    assert commands["migrate"] == command("release")
 
 
 def test_page_when_it_names_a_metric_then_the_bff_has_it() -> None:
     """What the page says to alert on exists."""
     named = set(re.findall(r"`(bff_\w+)`", PAGE))
-    text = (Path(ROOT) / "bff" / "observability" / "metrics.py").read_text()
+    text = (ROOT / "bff" / "observability" / "metrics.py").read_text()
     known = set(re.findall(r'"(bff_\w+)"', text))
 
     assert named
@@ -107,6 +133,11 @@ def test_page_when_it_says_the_chain_then_the_numbers_are_those_of_the_files() -
     longest = served("gunicorn.conf.py", PAGE_DEADLINE_MS="20000")
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([\d.]+ s) \|", PAGE, re.MULTILINE))
 
+    worker = mock.Mock()
+    bff["post_fork"](None, worker)  # type: ignore[operator]
+
+    waits_s = worker.cfg.set.call_args.args[1]
+    assert rows["wait of a worker for open requests"] == f"{waits_s} s"
     assert rows["graceful timeout of gunicorn"] == f"{bff['graceful_timeout']} s"
     assert f"| {bff['graceful_timeout']} s | {longest['graceful_timeout']} s |" in PAGE
     assert rows["idle connection to the BFF, in gunicorn"] == f"{bff['keepalive']} s"

@@ -84,7 +84,7 @@ class Stack:
                 conf,
                 ports[name],
                 directory / f"{name}.log",
-                # The shipped files bind every address; the tests stay on this machine.
+                # Not on ::1 as well, where nobody has looked whether the port is free.
                 ["--bind", f"127.0.0.1:{ports[name]}"],
             )
             for name, app, conf in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from config import hosts
 from scripts.processes import ROOT, port_fault, until
 from scripts.tree import tracked
 from tests.e2e.stack import clean_environment, free_ports
@@ -140,6 +142,29 @@ def test_start_all_when_run_a_second_time_from_elsewhere_then_all_is_up_in_secon
     assert started.exit_code() == 0
     assert started.pids() == []
     assert not any(port_fault(port) for port in started.ports)
+    assert "Traceback" not in (project / "var" / "log" / "bff.log").read_text()
+
+
+@pytest.mark.skipif(len(hosts("127.0.0.1")) < 2, reason="this machine has no IPv6")
+@pytest.mark.parametrize("bind", ["::1", "[::1]"])
+def test_start_all_when_bind_is_an_ipv6_address_then_the_bff_alone_is_there(
+    start: type, bind: str
+) -> None:
+    """It answers at that address and no other; its upstreams stay where it looks for them."""
+    started = start(BIND=bind)
+    started.wait_until_up()
+
+    assert f"http://[::1]:{started.ports[0]}/api/dashboard/feed" in started.text
+    connection = http.client.HTTPConnection("::1", started.ports[0], timeout=30)
+    connection.request("GET", "/api/dashboard/feed")
+    answer = connection.getresponse()
+    assert answer.status == 200
+    assert answer.getheader("X-Degraded") is None
+    connection.close()
+    assert not port_fault(started.ports[0])
+    assert port_fault(started.ports[0], ["[::1]"])
+    started.process.terminate()
+    assert started.exit_code() == 0
 
 
 def test_start_all_when_a_credential_is_set_then_no_stub_starts_and_it_is_not_shown(

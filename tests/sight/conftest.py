@@ -30,9 +30,9 @@ def request_id() -> str:
 
 
 def lines(stack: Stack) -> list[dict[str, Any]]:
-    """Return the lines of the BFF's log that are its own."""
-    text = stack.servers["bff"].log.read_text()
-    return [json.loads(line) for line in text.splitlines() if line.startswith('{"time"')]
+    """Return the lines of the BFF's log that are the application's."""
+    found = map(json.loads, stack.servers["bff"].log.read_text().splitlines())
+    return [line for line in found if line["logger"].startswith("bff")]
 
 
 @pytest.fixture(scope="package")

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -53,6 +54,9 @@ def test_logs_when_requests_of_all_kinds_were_sent_then_no_user_and_no_secret_is
     ]
     for method, path, options in kinds:
         deployed.call(method, path, **options)
+    with socket.create_connection(("127.0.0.1", deployed.servers["bff"].port), timeout=30) as sock:
+        sock.sendall(f"GET / HTTP/1.1\r\nAuthorization Bearer {note}\r\n\r\n".encode())
+        assert sock.recv(4096).startswith(b"HTTP/1.1 400 ")
     deployed.faults("tmdb", garbage=True)
     deployed.faults("users", status=500)
     deployed.get("/api/dashboard/complete?page=77", headers=own)
@@ -63,6 +67,8 @@ def test_logs_when_requests_of_all_kinds_were_sent_then_no_user_and_no_secret_is
     tokens = [headers["Authorization"].split()[1] for headers in (own, wrong)]
     for planted in (user, note, SECRET, TOKEN, *tokens, "demo-user-123"):
         assert planted not in text, planted
+    assert "server.refused" in text
+    assert "Traceback" not in text
     asked = [line for line in lines(deployed) if line["event"] == "request"]
     assert {"method", "route", "status", "duration_ms", "upstream", "request_id"} <= set(asked[-1])
     assert any(re.fullmatch(r"[0-9a-f]{12}", line.get("user", "")) for line in asked)
@@ -156,7 +162,8 @@ def test_a_line_when_its_text_is_no_utf_8_then_it_is_written_all_the_same(
     tmp_path: Path, form: str
 ) -> None:
     """A lone surrogate can come out of JSON and into an exception."""
-    with (tmp_path / "log").open("w") as file, logging_to(file, form):
+    log = (tmp_path / "log").open("w", errors="backslashreplace")  # as sys.stderr is
+    with log, logging_to(log, form):
         logs.event(logging.getLogger("bff.test"), logging.INFO, "odd", text="a\ud800b")
 
     assert "a\\ud800b" in (tmp_path / "log").read_text()

@@ -46,11 +46,11 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     """The defaults are those of the documentation."""
     settings = read()
 
-    assert (settings.port, settings.debug) == (8000, False)
+    assert (settings.port, settings.bind, settings.debug) == (8000, "127.0.0.1", False)
     assert (settings.log_level, settings.log_format) == ("INFO", "auto")
     assert settings.cors_origins == ("http://localhost:3000", "http://localhost:8080")
-    assert settings.tmdb == config.UpstreamSettings("http://127.0.0.1:3002/3", 1.5, 48)
-    assert settings.users == config.UpstreamSettings("http://127.0.0.1:3001", 1.5, 48)
+    assert settings.tmdb == config.UpstreamSettings("http://127.0.0.1:3002/3", 1.5, 32)
+    assert settings.users == config.UpstreamSettings("http://127.0.0.1:3001", 1.5, 32)
     assert settings.breaker == config.BreakerSettings(enabled=True, threshold=5, timeout_s=60)
     cache = settings.cache
     assert (cache.enabled, cache.ttl_s, cache.grace_s, cache.stale_s) == (True, 300, 600, 86_400)
@@ -58,8 +58,8 @@ def test_config_when_nothing_is_set_then_the_contracts_defaults_hold() -> None:
     assert (cache.folder, cache.disk_bytes) == (config.ROOT / "var" / "cache", 256 * MB)
     assert (settings.rate_limit_enabled, settings.rate_limit_per_minute) == (True, 300)
     assert (settings.auth.required, settings.auth.algorithm) == (False, "HS256")
-    assert (settings.page_deadline_s, settings.server) == (2.0, "gunicorn")
-    assert (settings.threads, settings.pool_threads, settings.trusted_proxy_hops) == (16, 96, 0)
+    assert (settings.page_deadline_s, settings.trusted_proxy_hops) == (2.0, 0)
+    assert (settings.threads, settings.pool_threads) == (64, 64)
     assert 2 <= settings.workers <= 8
 
 
@@ -84,6 +84,7 @@ def test_service_configs_when_nothing_is_set_then_the_contracts_defaults_hold() 
 
 GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("PORT", "9000", lambda it: it.port, 9000),
+    ("BIND", "10.0.0.1", lambda it: it.bind, "10.0.0.1"),
     ("DEBUG", "yes", lambda it: it.debug, True),
     ("LOG_LEVEL", "DEBUG", lambda it: it.log_level, "DEBUG"),
     (
@@ -146,10 +147,8 @@ GOOD: list[tuple[str, str, Callable[[Config], Any], Any]] = [
     ("JWT_AUDIENCE", "movies", lambda it: it.auth.audience, "movies"),
     ("PAGE_DEADLINE_MS", "500", lambda it: it.page_deadline_s, 0.5),
     ("PAGE_DEADLINE_MS", "500", lambda it: it.tmdb.timeout_s, 0.5),
-    ("SERVER", "granian", lambda it: it.server, "granian"),
     ("WEB_CONCURRENCY", "1", lambda it: it.workers, 1),
-    ("THREADS", "64", lambda it: (it.threads, it.pool_threads, it.tmdb.slots), (64, 384, 192)),
-    ("THREADS", "1", lambda it: it.pool_threads, 16),
+    ("THREADS", "16", lambda it: (it.threads, it.pool_threads), (16, 64)),
     ("POOL_THREADS", "8", lambda it: (it.pool_threads, it.users.slots), (8, 4)),
     ("TRUSTED_PROXY_HOPS", "2", lambda it: it.trusted_proxy_hops, 2),
 ]
@@ -162,8 +161,29 @@ def test_setting_when_it_is_good_then_it_is_taken(subtests: pytest.Subtests) -> 
             assert what(read(**{name: value})) == expected
 
 
+@pytest.mark.parametrize(
+    ("bind", "ipv6", "listens"),
+    [
+        ("127.0.0.1", True, ("127.0.0.1", "[::1]")),
+        ("127.0.0.1", False, ("127.0.0.1",)),
+        ("10.0.0.1", True, ("10.0.0.1",)),
+        ("::1", True, ("[::1]",)),
+        ("[::1]", True, ("[::1]",)),
+        ("::", True, ("[::]",)),
+    ],
+)
+def test_hosts_when_asked_for_then_localhost_is_both_addresses_where_there_are_both(
+    monkeypatch: pytest.MonkeyPatch, bind: str, ipv6: bool, listens: tuple[str, ...]
+) -> None:
+    """Any other address stands for itself; one of IPv6 gets its brackets."""
+    monkeypatch.setattr(config, "_has_ipv6", lambda: ipv6)
+
+    assert config.hosts(bind) == listens
+
+
 BAD: list[tuple[Kind, str, str]] = [
     *((Config, "PORT", value) for value in ("x", "0", "65536", "-1", "80.5")),
+    *((Config, "BIND", value) for value in ("localhost", "127.0.0.1:80", "[::1]:80", "1.2.3")),
     *((Config, "DEBUG", value) for value in ("maybe", "2")),
     (Config, "LOG_LEVEL", "LOUD"),
     (Config, "LOG_FORMAT", "xml"),
@@ -210,7 +230,6 @@ BAD: list[tuple[Kind, str, str]] = [
     (Config, "AUTH_ENABLED", "x"),
     *((Config, "JWT_ALGORITHM", value) for value in ("none", "HS1", "hs256")),
     *((Config, "PAGE_DEADLINE_MS", value) for value in ("49", "20001", "2s")),
-    (Config, "SERVER", "uvicorn"),
     *((Config, "WEB_CONCURRENCY", value) for value in ("0", "257", "auto")),
     *((Config, "THREADS", value) for value in ("0", "513")),
     *((Config, "POOL_THREADS", value) for value in ("3", "4097")),
@@ -265,7 +284,7 @@ def test_config_when_several_settings_are_wrong_then_all_are_named_at_once() -> 
         ({"PAGE_DEADLINE_MS": "500", "TMDB_TIMEOUT_MS": "501"}, "TMDB_TIMEOUT_MS"),
         ({"USER_SERVICE_TIMEOUT_MS": "2001"}, "USER_SERVICE_TIMEOUT_MS"),
         ({"POOL_THREADS": "8", "TMDB_CONCURRENT_CALLS": "5"}, "POOL_THREADS"),
-        ({"USER_SERVICE_CONCURRENT_CALLS": "49"}, "POOL_THREADS"),
+        ({"USER_SERVICE_CONCURRENT_CALLS": "33"}, "POOL_THREADS"),
         ({"CACHE_TTL": "700", "CACHE_GRACE": "699"}, "CACHE_GRACE"),
         ({"CACHE_STALE_IF_ERROR": "599"}, "CACHE_STALE_IF_ERROR"),
         ({"AUTH_ENABLED": "true"}, "JWT_SECRET"),
