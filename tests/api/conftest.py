@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tests.api.openapi import ContractClient, Document
     from tests.api.upstreams import Answer, Upstream
 
-from bff.observability.logs import TextFormatter
+from bff.observability.logs import RequestFilter
+from log_format import TextFormatter
 
 TMDB, USERS = "http://tmdb.test/3", "http://users.test"
 TMDB_TOKEN = "planted-tmdb-token-eyJhbGciOi"
@@ -192,7 +193,8 @@ def logs() -> Iterator[list[str]]:
     """The lines that the app logs; no secret may stand in any of them."""
     logger = logging.getLogger("bff")
     handler = _Lines()
-    handler.setFormatter(TextFormatter("salt"))
+    handler.setFormatter(TextFormatter())
+    handler.addFilter(RequestFilter("salt"))
     yield_to = list(logger.handlers)
     logger.handlers[:] = [handler]
     yield handler.lines
