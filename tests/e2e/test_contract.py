@@ -63,9 +63,9 @@ def problem(response: requests.Response, status: int) -> Json:
     return document
 
 
-def raw(stack: Stack, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send raw bytes to the BFF and read one answer."""
-    port = stack.servers["bff"].port
+def raw(stack: Stack, request: bytes, process: str = "bff") -> tuple[int, dict[str, str], bytes]:
+    """Send raw bytes to a process and read one answer."""
+    port = stack.servers[process].port
     with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
         sock.sendall(request)
         response = http.client.HTTPResponse(sock)
@@ -399,6 +399,19 @@ def test_request_when_broken_then_the_server_itself_refuses_it(
     assert headers["connection"] == "close"
     assert "x-evil" not in headers
     assert live.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("process", ["bff", "users"])
+def test_refusal_when_it_is_logged_then_no_credential_is_quoted(live: Stack, process: str) -> None:
+    """A header without its colon is not told to whoever reads the log."""
+    request = b"GET /health HTTP/1.1\r\nAuthorization Bearer planted-secret\r\n\r\n"
+    answered, _, _ = raw(live, request, process)
+
+    log = live.servers[process].log
+    live.wait(lambda: "server.refused" in log.read_text(), "no line")
+    assert answered == 400
+    assert "planted-secret" not in log.read_text().lower()
+    assert "Traceback" not in log.read_text()
 
 
 @pytest.mark.parametrize("chunks", [b"zz\r\nabc\r\n0\r\n\r\n", b"3\r\nabcXX\r\n0\r\n\r\n"])
