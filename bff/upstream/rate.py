@@ -129,28 +129,26 @@ class Pause:
         event(log, logging.WARNING, "upstream.pause", upstream=self._upstream, wait_s=for_s)
 
     def end(self) -> None:
-        """Go on: a call was answered."""
-        if not self._until:
-            return
+        """Go on: the call that looked was answered."""
         with self._lock:
             self._until = 0.0
             if self._client is not None:
                 with suppress(RedisError, OSError):
                     self._client.delete(self._key)
 
-    def check(self) -> None:
-        """Raise `RateLimited` while the upstream wants no calls."""
+    def check(self) -> bool:
+        """Raise `RateLimited` while the upstream wants no calls; whether this call is to look."""
         with self._lock:
             self._hear()
             now = self._clock()
             if now >= self._until:
                 self._until = 0.0
-                return
+                return False
             wait_s = self._look_at - now
             if wait_s <= 0:  # this call looks
                 self._look_at = now + LOOK_S
                 self._share(self._until - now)
-                return
+                return True
         raise RateLimited(self._upstream, "it has asked to wait", wait_s)
 
     def health(self) -> Checks:
@@ -168,6 +166,6 @@ class Pause:
         """Take over what another worker was told, or has found out."""
         if self._client is None:
             return
-        with suppress(RedisError, OSError):
+        with suppress(RedisError, OSError, ValueError):
             told = self._client.get(self._key)
             self._until, self._look_at = map(float, told.split()) if told else (0.0, 0.0)
