@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from bff.upstream.governor import WINDOW_S
+
 from scripts.processes import until
+from tests.bff.upstream.servers import RedisServer
 from tests.e2e.stack import Stack
 from tests.machines.fleet import (
     Answer,
@@ -30,7 +31,6 @@ from tests.machines.fleet import (
     rows,
     start,
 )
-from tests.upstream.servers import RedisServer
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from bff.upstream.direct import DirectCall
+from tests.upstream.servers import RawServer, always, answer
+from tests.upstream.tools import prepared, until
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.fan_out import FanOut
 from bff.model import Failed, Ok, Reason
-from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Policy
-from tests.upstream.servers import RawServer, always, answer
-from tests.upstream.tools import prepared, until
 
 pytestmark = pytest.mark.e2e
 
