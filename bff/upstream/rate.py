@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_WAIT_S = 0.5  # a call waits this long for a permit, then a stale answer is better
+JUST_AFTER_S = 0.005  # at the very moment that a permit is a window old it still counts
 RESERVE = 0.25  # of the ceiling, which refreshes behind a page leave to interactive calls
 RETRIES_A_MINUTE = 10
 LONGEST_OBEYED_S = 120.0  # of a Retry-After; then one call looks
@@ -96,7 +97,7 @@ class Ceiling:
             raise RateLimited(self._upstream, "left to interactive calls", 1)
         until = time.monotonic() + min(MOST_WAIT_S, max(0.0, now.deadline.left_s()))
         while not self._limiter.hit(self._item, self._upstream):
-            wait_s = max(0.005, self._limiter.left(self._item, self._upstream)[1])
+            wait_s = self._limiter.left(self._item, self._upstream)[1] + JUST_AFTER_S
             if time.monotonic() + wait_s > until:
                 raise RateLimited(self._upstream, "no permit in time", wait_s)
             time.sleep(wait_s)
