@@ -66,8 +66,8 @@ class Bff:
             config.tmdb.timeout_s,
             Breakers("tmdb", _breaker_policy(config.breaker), self.redis, "bff:circuit:tmdb"),
             limiter,
-            Ceiling("tmdb", _calls_per_second(config), limiter),
             Pause("tmdb", self.redis),
+            Ceiling("tmdb", _calls_per_second(config), limiter),
         )
         users = Guard(
             "users",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pybreaker
 
@@ -34,14 +35,18 @@ from bff.observability.logs import event
 from bff.upstream.shared import RedisClient, RedisError, try_lock
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PROBE_S = 25.0  # the most that a probe can take; the timeout of a call is 20 s at most
 PROBE_WAIT_S = 1.0  # when asking again may help while a probe is out
 LOCAL_S = 5.0  # how long a circuit stays in memory before Redis is tried again
 
 CONNECTION = (ConnectFailed, ConnectTimeout)
-BY_KEY = (UpstreamTimeout, Unreachable, UpstreamFailed, BadResponse)
+FAILURES = (UpstreamTimeout, Unreachable, UpstreamFailed, BadResponse)
 NEVER = (CutShort, CredentialRefused)
+
+# It logs a traceback for each command that Redis does not answer; RedisClient warns once.
+logging.getLogger("pybreaker").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ class Results:
 
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float]) -> None:
         self._policy, self._clock = policy, clock
-        self._last: deque[tuple[float, str | None]] = deque(maxlen=1000)
-        self._row: list[str] = []  # keys of the failures since the last good answer
+        self._last: deque[tuple[float, object]] = deque(maxlen=1000)
+        self._row: list[object] = []  # keys of the failures since the last good answer
         self._lock = threading.Lock()
 
     def succeeded(self) -> None:
@@ -79,7 +84,7 @@ class Results:
             self._row.clear()
             self._last.append((self._clock(), None))
 
-    def failed(self, key: str) -> bool:
+    def failed(self, key: object) -> bool:
         """Note a failed answer; whether the upstream must be taken for ill."""
         policy = self._policy
         with self._lock:
@@ -118,6 +123,8 @@ class _Listener(pybreaker.CircuitBreakerListener):
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
         old = old_state.name if old_state else "-"
+        if old == new_state.name:  # one more failure of a call that was out when it opened
+            return
         event(
             log, logging.WARNING, "breaker.state", breaker=cb.name, before=old, now=new_state.name
         )
@@ -174,12 +181,18 @@ class Breaker:
             self._circuit.close()
 
     @contextmanager
-    def calling(self, key: str) -> Iterator[None]:
-        """Let the block run as a call for `key`; raise `CircuitOpen` where it may not go out."""
+    def calling(self, key: str, permit: Callable[[], T]) -> Iterator[T]:
+        """Let the block run as a call for `key`; raise `CircuitOpen` where it may not go out.
+
+        `permit` is asked for where the circuit lets the call out, and its answer is yielded;
+        what it raises says nothing about the upstream.
+        """
         closed = self.state == pybreaker.STATE_CLOSED
         try:
-            with nullcontext() if closed else self._probing(), self._circuit.calling():
-                yield from self._noted(key)
+            with nullcontext() if closed else self._probing():
+                permitted = permit()
+                with self._circuit.calling(), self._noted(key):
+                    yield permitted
         except pybreaker.CircuitBreakerError as error:
             raise CircuitOpen(self._upstream, retry_after_s=self._policy.open_s) from error
 
@@ -209,21 +222,25 @@ class Breaker:
                 raise CircuitOpen(self._upstream, "another worker's probe is out", PROBE_WAIT_S)
             yield
 
+    @contextmanager
     def _noted(self, key: str) -> Iterator[None]:
-        """Run the block, and open the circuit where answers fail for too many keys."""
+        """Run the block, and open the circuit where too many calls fail, for too many keys."""
         try:
             yield
-        except BY_KEY as error:
-            counts = not isinstance(error, (*CONNECTION, *NEVER))
-            closed = self.state == pybreaker.STATE_CLOSED
-            if counts and self._results.failed(key) and closed:
-                self._circuit.open()
+        except FAILURES as error:
+            if not isinstance(error, NEVER):
+                # Where no connection is made, it cannot be the fault of what was asked for.
+                ill = self._results.failed(object() if isinstance(error, CONNECTION) else key)
+                if ill and self.state == pybreaker.STATE_CLOSED:
+                    self._circuit.open()
             raise
         self._results.succeeded()
 
     def _is_no_failure(self, error: BaseException) -> bool:
         """Say what pybreaker does not count: while closed, all but failures to connect."""
-        return not isinstance(error, CONNECTION if self.state == pybreaker.STATE_CLOSED else BY_KEY)
+        if self.state == pybreaker.STATE_CLOSED:
+            return not isinstance(error, CONNECTION)
+        return not isinstance(error, FAILURES) or isinstance(error, CredentialRefused)
 
 
 class Breakers:
@@ -254,9 +271,13 @@ class Breakers:
         for breaker in self.all():
             breaker.close()
 
-    def calling(self, operation: str, key: str) -> AbstractContextManager[None]:
+    def calling(
+        self, operation: str, key: str, permit: Callable[[], T]
+    ) -> AbstractContextManager[T]:
         """Return what stands around a call; see `Breaker.calling`."""
-        return nullcontext() if self._policy is None else self._of(operation).calling(key)
+        if self._policy is None:
+            return nullcontext(permit())
+        return self._of(operation).calling(key, permit)
 
     def _of(self, operation: str) -> Breaker:
         with self._lock:

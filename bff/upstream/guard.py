@@ -68,8 +68,8 @@ class Guard(Generic[S]):
         timeout_s: float,
         breakers: Breakers,
         limiter: Limiter,
-        ceiling: Ceiling | None = None,
         pause: Pause | None = None,
+        ceiling: Ceiling | None = None,
     ) -> None:
         self.name, self.session, self.timeout_s, self.breakers = name, session, timeout_s, breakers
         self._pause, self._ceiling = pause, ceiling
@@ -114,15 +114,21 @@ class Guard(Generic[S]):
         options: Mapping[str, Any],
     ) -> T:
         with self._noted(operation):
-            looks = self._pause is not None and self._pause.check()
-            if self._ceiling is not None:
-                self._ceiling.take()
-            with self.breakers.calling(operation, key), self._translated():
+            with self.breakers.calling(operation, key, self._permit) as looks, self._translated():
                 answer = self._exchange(request, read, options)
             if looks and self._pause is not None:
                 self._pause.end()
             self.last_success = datetime.now(UTC)
             return answer
+
+    def _permit(self) -> bool:
+        """Take what a call needs to go out; whether it is the one that looks after a pause."""
+        if context.current().deadline.left_s() <= 0:
+            raise CutShort(self.name, "no time left")
+        looks = self._pause is not None and self._pause.check()
+        if self._ceiling is not None:
+            self._ceiling.take()
+        return looks
 
     def _exchange(
         self,
@@ -135,7 +141,8 @@ class Guard(Generic[S]):
 
         def take(response: requests.Response, **_: Any) -> None:
             if not answers:  # requests-cache calls its hooks once more
-                answers.append(self._read(response, read))
+                with response:  # a body that nobody reads must not keep its connection
+                    answers.append(self._read(response, read))
 
         request.hooks["response"] = [take]
         timeout = (self.timeout_s, self.timeout_s)
@@ -169,28 +176,26 @@ class Guard(Generic[S]):
             unpacked = unpacker.decompress(body, MOST_BYTES)
         except zlib.error as error:
             raise BadResponse(self.name, "a broken gzip") from error
-        if unpacker.unconsumed_tail:
-            raise BadResponse(self.name, "the body is too large")
+        if not unpacker.eof:
+            raise BadResponse(self.name, "the body is too large or broken off")
         return unpacked
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Raise what `requests` raises as one of `bff.errors`."""
         began_s = min(self.timeout_s, context.current().deadline.left_s())
-        if began_s <= 0:
-            raise CutShort(self.name, "no time left")
         try:
             yield
-        except requests.ConnectTimeout as error:
-            raise self._late(ConnectTimeout, began_s) from error
         except requests.RequestException as error:
             raise self._error(error, began_s) from error
 
     def _error(self, error: requests.RequestException, began_s: float) -> UpstreamError:
         # The text of an error names addresses, and with them the credential.
         causes = tuple(_causes(error))
-        if _any(causes, urllib3.exceptions.NewConnectionError):  # which is a TimeoutError, too
+        if _any(causes, urllib3.exceptions.NewConnectionError):  # a timeout too, to urllib3
             return ConnectFailed(self.name)
+        if _any(causes, (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError)):
+            return self._late(ConnectTimeout, began_s)
         if _any(causes, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
             return self._late(UpstreamTimeout, began_s)
         if _any(causes[1:], OSError):

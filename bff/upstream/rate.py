@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MOST_WAIT_S = 0.5  # a call waits this long for a permit, then a stale answer is better
+JUST_AFTER_S = 0.005  # at the very moment that a permit is a window old it still counts
 RESERVE = 0.25  # of the ceiling, which refreshes behind a page leave to interactive calls
 RETRIES_A_MINUTE = 10
 LONGEST_OBEYED_S = 120.0  # of a Retry-After; then one call looks
@@ -96,7 +97,7 @@ class Ceiling:
             raise RateLimited(self._upstream, "left to interactive calls", 1)
         until = time.monotonic() + min(MOST_WAIT_S, max(0.0, now.deadline.left_s()))
         while not self._limiter.hit(self._item, self._upstream):
-            wait_s = max(0.005, self._limiter.left(self._item, self._upstream)[1])
+            wait_s = self._limiter.left(self._item, self._upstream)[1] + JUST_AFTER_S
             if time.monotonic() + wait_s > until:
                 raise RateLimited(self._upstream, "no permit in time", wait_s)
             time.sleep(wait_s)
@@ -137,7 +138,7 @@ class Pause:
                     self._client.delete(self._key)
 
     def check(self) -> bool:
-        """Raise `RateLimited` while the upstream wants no calls; whether this call looks."""
+        """Raise `RateLimited` while the upstream wants no calls; whether this call is to look."""
         with self._lock:
             self._hear()
             now = self._clock()
@@ -166,6 +167,6 @@ class Pause:
         """Take over what another worker was told, or has found out."""
         if self._client is None:
             return
-        with suppress(RedisError, OSError):
+        with suppress(RedisError, OSError, ValueError):
             told = self._client.get(self._key)
             self._until, self._look_at = map(float, told.split()) if told else (0.0, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -15,6 +16,9 @@ from bff import context
 MOST_BYTES = 8 * 2**20
 ANY_IPV4 = ("0.0.0.0", 0)  # noqa: S104 - the local end of a connection that goes out
 S = TypeVar("S", bound=requests.Session)
+
+# It warns of odd headers with the whole address, and the address may hold the credential.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class BodyTooLarge(requests.RequestException):
@@ -34,18 +38,25 @@ class BoundedBody:
         """Yield the body in pieces, each as soon as it has come."""
         got = 0
         try:
-            while chunk := self._raw.read1(amt, decode_content=decode_content):
+            while chunk := self._read(amt, decode_content):
                 got += len(chunk)
                 if got > MOST_BYTES:
                     raise BodyTooLarge("the body is too large")
-                if time.monotonic() > self._until:
-                    raise requests.ReadTimeout("the body came too slowly")
                 yield chunk
         except BaseException:
             self._raw.close()  # what is left of the answer must not meet the next request
             raise
         finally:
             self._raw.release_conn()
+
+    def _read(self, amt: int, decode_content: bool) -> bytes:
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise requests.ReadTimeout("the body came too slowly")
+        connection = self._raw.connection
+        if connection is not None and connection.sock is not None:
+            connection.sock.settimeout(left_s)
+        return bytes(self._raw.read1(amt, decode_content=decode_content))
 
 
 class DeadlineAdapter(HTTPAdapter):
@@ -69,6 +80,10 @@ class DeadlineAdapter(HTTPAdapter):
         # requests-cache hands its options over in this header; they are no upstream's business.
         request.headers.pop("Cache-Control", None)
         response = super().send(request, timeout=(connect_s, answer_s), **kwargs)
+        if response.status_code < 200:
+            # The answer proper is still to come, and must not meet the next request.
+            response.close()
+            raise requests.RequestException("an interim answer")
         response.raw = BoundedBody(response.raw, until)
         return response
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.upstream.servers import RedisServer
+from tests.bff.upstream.servers import RedisServer
 from tests.user_stub.postgresql import Server, programs
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from scripts.processes import ROOT, until
+from tests.bff.upstream.servers import RedisServer
 from tests.e2e.stack import Stack, clean_environment, free_ports
 from tests.machines.fleet import Writers, ask, kill, start
-from tests.upstream.servers import RedisServer
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scripts.processes import until
+from tests.bff.upstream.servers import RedisServer
 from tests.e2e.stack import Stack
 from tests.machines.fleet import (
     Answer,
@@ -28,7 +29,6 @@ from tests.machines.fleet import (
     rows,
     start,
 )
-from tests.upstream.servers import RedisServer
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e

@@ -10,9 +10,8 @@ import pytest
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.fan_out import FanOut
-from bff.upstream.guard import Guard, Policy
-from tests.upstream.servers import RawServer, RedisServer, Script
-from tests.upstream.tools import Clock
+from tests.bff.upstream.servers import RawServer, RedisServer, Script
+from tests.bff.upstream.tools import Clock
 
 
 @pytest.fixture(autouse=True)
@@ -43,26 +42,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def fan_out() -> Iterator[FanOut]:
-    """Return a pool of eight threads."""
-    pool = FanOut(8)
+    """Return a pool of eight threads, four for each upstream."""
+    pool = FanOut(8, {"tmdb": 4, "users": 4})
     yield pool
-    pool._pool.shutdown(wait=True, cancel_futures=True)
-
-
-@pytest.fixture
-def make_guard(fan_out: FanOut) -> Iterator[Callable[..., Guard]]:
-    """Return a maker of guards; `timeout_s`, `slots`, `breaker`, `governor`, `board`."""
-    made: list[Guard] = []
-
-    def make(name: str = "tmdb", timeout_s: float = 2, slots: int = 4, **more: object) -> Guard:
-        policy = Policy(name, timeout_s, slots, more.pop("breaker", None))  # type: ignore[arg-type]
-        guard = Guard(policy, fan_out.submit, **more)  # type: ignore[arg-type]
-        made.append(guard)
-        return guard
-
-    yield make
-    for guard in made:
-        guard.close()
+    pool.close()
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from bff.upstream.shared import RedisClient, connect
+
 Script = Callable[[socket.socket, "RawServer"], None]
 
 
@@ -189,6 +191,12 @@ class RedisServer:
         self._clients.append(client)
         return client
 
+    def connect(self) -> RedisClient:
+        """Return the app's own client."""
+        client = connect(f"redis://127.0.0.1:{self.port}/0")
+        self._clients.append(client)
+        return client
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
@@ -202,6 +210,11 @@ class RedisServer:
             except OSError:
                 assert time.monotonic() < end, "redis-server does not answer"
                 time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Let it hang: it accepts and says nothing."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
 
     def kill(self) -> None:
         """End it without a word."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import pytest
 import requests
 
 
@@ -70,3 +71,8 @@ def prepared(url: str, method: str = "GET", **more: Any) -> requests.PreparedReq
     request = requests.PreparedRequest()
     request.prepare(method=method, url=url, headers={"Accept-Encoding": "gzip"}, **more)
     return request
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:
+    """Return the events that were logged, each with its fields."""
+    return [(line.getMessage(), vars(line).get("fields", {})) for line in caplog.records]

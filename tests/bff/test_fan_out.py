@@ -1,0 +1,561 @@
+"""The fan-out: side by side, under one deadline, and no upstream at the cost of another one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import orjson
+import pytest
+
+from bff import context
+from bff.context import Deadline, RequestContext, Timing
+from bff.errors import CircuitOpen, NotFound, RateLimited, Saturated, Unreachable, UpstreamError
+from bff.fan_out import FanOut
+from bff.model import Failed, Missing, Ok, Reason
+from bff.observability import metrics
+from tests.bff.upstream.servers import RawServer, always, answer
+from tests.bff.upstream.tools import logged, together, until
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+PATIENCE_S = 20  # how long a test waits for what never comes, before it fails
+
+
+@pytest.fixture
+def pool() -> Iterator[FanOut]:
+    """Return eight threads, four for each upstream."""
+    made = FanOut(8, {"tmdb": 4, "users": 4})
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _request() -> Iterator[None]:
+    """Each test is a request with time enough."""
+    begin(PATIENCE_S)
+    yield
+    context.enter(RequestContext("-", Deadline(float("inf"))))
+
+
+def begin(left_s: float) -> None:
+    """Begin a request that has so much time."""
+    context.enter(RequestContext("test-request", Deadline.after(left_s)))
+
+
+@dataclass
+class Work:
+    """A call that does `action`; `known` is in memory, `old` stands in for a failure."""
+
+    action: Callable[[], Any]
+    upstream: str = "tmdb"
+    key: str | None = None
+    known: Ok[Any] | None = None
+    old: Ok[Any] | None = None
+
+    def cached(self) -> Ok[Any] | None:
+        return self.known
+
+    def load(self) -> Ok[Any]:
+        return Ok(self.action())
+
+    def fallback(self, error: UpstreamError) -> Ok[Any]:
+        if self.old is None:
+            raise error
+        return self.old
+
+
+class Held:
+    """An action that begins, and ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self._go = threading.Semaphore(0), threading.Event()
+
+    def __call__(self) -> str:
+        self.begun.release()
+        assert self._go.wait(PATIENCE_S)
+        return "done"
+
+    def began(self, times: int = 1) -> bool:
+        return all(self.begun.acquire(timeout=PATIENCE_S) for _ in range(times))
+
+    def go(self) -> None:
+        self._go.set()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    """Return an action that is let go at the end at the latest."""
+    made = Held()
+    yield made
+    made.go()
+
+
+def failing(error: BaseException) -> Callable[[], None]:
+    """Return an action that raises."""
+
+    def action() -> None:
+        raise error
+
+    return action
+
+
+def in_flight(pool: FanOut) -> list[int]:
+    """Return how many slots are taken."""
+    return [bulkhead.in_flight for bulkhead in pool.bulkheads.values()]
+
+
+def abandon(pool: FanOut, action: Held, times: int, upstream: str) -> None:
+    """Have so many calls out that nobody waits for any more."""
+    begin(0)
+    pool.run({str(number): Work(action, upstream) for number in range(times)})
+    assert action.began(times)
+    begin(PATIENCE_S)
+
+
+# -- side by side
+
+
+def test_run_when_there_are_eight_calls_then_all_are_in_flight_at_once(pool: FanOut) -> None:
+    """Each waits for the seven others: one after the other, none would ever return."""
+    barrier = threading.Barrier(8)
+    plan = {
+        str(number): Work(lambda: barrier.wait(PATIENCE_S), ("tmdb", "users")[number % 2])
+        for number in range(8)
+    }
+    outcomes: dict[str, Any] = pool.run(plan)
+    assert sorted(outcome.value for outcome in outcomes.values()) == list(range(8))
+    assert in_flight(pool) == [0, 0]
+
+
+def test_run_when_calls_end_in_another_order_then_outcomes_are_in_the_plans(pool: FanOut) -> None:
+    """The order of sections is that of the plan; an empty plan asks nothing."""
+    first_may_end = threading.Event()
+    plan = {
+        "slow": Work(lambda: first_may_end.wait(PATIENCE_S)),
+        "known": Work(lambda: None, known=Ok("memory")),
+        "quick": Work(first_may_end.set),
+    }
+    assert list(pool.run(plan)) == ["slow", "known", "quick"]
+    assert pool.run({}) == {}
+
+
+def test_run_when_the_answer_is_in_memory_then_neither_thread_nor_slot_is_used(
+    pool: FanOut, held: Held
+) -> None:
+    """Memory answers where every slot is taken, and after the deadline as well."""
+    abandon(pool, held, 4, "tmdb")
+    begin(-1)
+    action = failing(AssertionError("a known answer was asked for"))
+    assert pool.run({"known": Work(action, known=Ok("memory"))}) == {"known": Ok("memory")}
+    assert in_flight(pool) == [4, 0]
+
+
+def test_run_when_a_thread_works_then_it_sees_the_request_in_a_copy(pool: FanOut) -> None:
+    """Id and timings are those of the request; what a task changes, the request does not notice."""
+
+    def change() -> RequestContext:
+        seen = context.current()
+        context.enter(RequestContext("another", Deadline.after(1)))
+        return seen
+
+    seen: dict[str, Any] = pool.run({str(number): Work(change) for number in range(4)})
+    assert all(outcome.value is context.current() for outcome in seen.values())
+    assert context.current().request_id == "test-request"
+
+
+# -- the deadline
+
+
+def test_run_when_the_deadline_passes_then_what_is_not_there_has_failed(
+    pool: FanOut, held: Held
+) -> None:
+    """The quick ones beside it are kept; what was left behind gives its slot back at its end."""
+    begin(0.2)
+    plan = {"slow": Work(held, "users"), "quick": Work(lambda: 1)}
+    assert pool.run(plan) == {"slow": Failed("users", Reason.TIMEOUT), "quick": Ok(1)}
+    assert in_flight(pool) == [0, 1]
+    held.go()
+    assert until(lambda: in_flight(pool) == [0, 0])
+
+
+def test_run_when_no_time_is_left_then_it_does_not_wait(pool: FanOut, held: Held) -> None:
+    """A request that came too late is told so."""
+    begin(-1)
+    assert pool.run({"late": Work(held)}) == {"late": Failed("tmdb", Reason.TIMEOUT)}
+
+
+# -- outcomes
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (CircuitOpen("tmdb", retry_after_s=2.1), Failed("tmdb", Reason.CIRCUIT_OPEN, 3)),
+        (Unreachable("users"), Failed("users", Reason.UNREACHABLE)),
+        (NotFound("tmdb", "film 5"), Missing("tmdb", "film 5")),
+    ],
+)
+def test_run_when_an_upstream_fails_then_it_is_an_outcome(
+    pool: FanOut, error: Exception, outcome: Failed | Missing
+) -> None:
+    """A missing part of a page is data."""
+    assert pool.run({"a": Work(failing(error)), "b": Work(lambda: 1)}) == {"a": outcome, "b": Ok(1)}
+
+
+def test_run_when_there_is_an_old_answer_then_it_stands_in_for_any_failure_but_not_for_a_404(
+    pool: FanOut, held: Held
+) -> None:
+    """Also where the call was refused, or is not back in time."""
+    old = Ok("old")
+    failed, missing = failing(Unreachable("tmdb")), failing(NotFound("tmdb", "film 5"))
+    assert pool.run({"a": Work(failed, old=old), "b": Work(missing, old=old)}) == {
+        "a": old,
+        "b": Missing("tmdb", "film 5"),
+    }
+    abandon(pool, held, 4, "tmdb")
+    assert pool.run({"full": Work(lambda: 1, old=old)}) == {"full": old}
+    begin(0)
+    assert pool.run({"late": Work(held, "users", old=old)}) == {"late": old}
+
+
+@pytest.mark.parametrize("error", [KeyError("planted"), SystemExit("planted")])
+def test_run_when_a_call_has_a_bug_then_it_is_raised_and_its_slot_is_back(
+    pool: FanOut, error: BaseException
+) -> None:
+    """Only an upstream's own failure may hide in a section."""
+    with pytest.raises(type(error), match="planted"):
+        pool.run({"a": Work(lambda: 1), "b": Work(failing(error))})
+    assert in_flight(pool) == [0, 0]
+
+
+def test_one_when_it_works_then_it_is_the_answer_and_else_the_error(pool: FanOut) -> None:
+    """A single call raises what a section would hold."""
+    assert pool.one(Work(lambda: 7)) == Ok(7)
+    with pytest.raises(NotFound) as missing:
+        pool.one(Work(failing(NotFound("tmdb", "film 5"))))
+    assert missing.value.what == "film 5"
+    with pytest.raises(RateLimited) as limited:
+        pool.one(Work(failing(RateLimited("tmdb", retry_after_s=4))))
+    assert limited.value.retry_after_s == 4
+
+
+# -- one flight per key
+
+
+def joined() -> float:
+    """Return how many calls joined a flight so far."""
+    return float(metrics.CACHE.labels("joined")._value.get())
+
+
+def test_run_when_twenty_requests_want_the_same_then_one_call_answers_all(held: Held) -> None:
+    """Those who join it take neither slot nor thread: there is one of each."""
+    pool, before = FanOut(1, {"tmdb": 1}), joined()
+
+    def ask(number: int) -> Any:
+        begin(PATIENCE_S)
+        if number == 0:  # lets it go when all have joined
+            assert held.began()
+            assert until(lambda: joined() == before + 18, PATIENCE_S)
+            held.go()
+            return None
+        return pool.run({"films": Work(held, key="page 1")})["films"]
+
+    results = together(20, ask)
+    assert results[1:] == [Ok("done")] * 19
+    assert pool.run({"films": Work(lambda: "anew", key="page 1")}) == {"films": Ok("anew")}
+    pool.close()
+
+
+def test_run_when_a_flight_fails_then_each_who_joined_it_has_the_failure_or_their_own_answer(
+    pool: FanOut,
+) -> None:
+    """And the next one flies anew."""
+    action = failing(Unreachable("tmdb"))
+    plan = {name: Work(action, key="page 1") for name in ("a", "b")}
+    plan["c"] = Work(action, key="page 1", old=Ok("old"))
+    failed = Failed("tmdb", Reason.UNREACHABLE)
+    assert pool.run(plan) == {"a": failed, "b": failed, "c": Ok("old")}
+    assert pool.one(Work(lambda: 1, key="page 1")) == Ok(1)
+
+
+def test_run_when_who_joined_has_less_time_then_they_alone_give_up(
+    pool: FanOut, held: Held
+) -> None:
+    """Each request has its own deadline."""
+    results: list[Any] = []
+
+    def first() -> None:
+        begin(PATIENCE_S)
+        results.append(pool.run({"films": Work(held, key="page 1")}))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert held.began()
+    begin(0)
+    late = pool.run({"films": Work(failing(AssertionError("a second call")), key="page 1")})
+    assert late == {"films": Failed("tmdb", Reason.TIMEOUT)}
+    held.go()
+    thread.join(PATIENCE_S)
+    assert results == [{"films": Ok("done")}]
+
+
+def test_run_when_a_call_has_no_key_then_nobody_joins_it(pool: FanOut) -> None:
+    """What is one user's is asked for by each caller."""
+    barrier = threading.Barrier(2)
+    plan = {name: Work(lambda: barrier.wait(PATIENCE_S), "users") for name in ("a", "b")}
+    assert all(isinstance(outcome, Ok) for outcome in pool.run(plan).values())
+
+
+# -- bulkheads
+
+
+def test_bulkhead_when_its_slots_are_taken_then_the_next_call_is_refused_and_nothing_queues(
+    pool: FanOut, held: Held
+) -> None:
+    """Fifty threads, four slots; the other upstream has all of its own."""
+    results = together(
+        50, lambda _: (begin(0), pool.run({"a": Work(held, "users", old=None)})["a"])[1]
+    )
+    assert results.count(Failed("users", Reason.SATURATED, 1)) == 46
+    assert results.count(Failed("users", Reason.TIMEOUT)) == 4
+    assert held.began(4)
+    barrier = threading.Barrier(4)
+    plan = {str(number): Work(lambda: barrier.wait(PATIENCE_S)) for number in range(4)}
+    assert all(isinstance(outcome, Ok) for outcome in pool.run(plan).values())
+    warned = pool.health()["users:in_flight"][0]
+    assert (warned["observedValue"], warned["status"]) == (4, "warn")
+    held.go()
+    assert until(lambda: in_flight(pool) == [0, 0])
+
+
+def test_bulkhead_when_a_result_is_seen_then_its_slot_is_back() -> None:
+    """Who has an answer may call again, also with one slot, a thousand times."""
+    pool = FanOut(1, {"tmdb": 1})
+    for number in range(1000):
+        assert pool.one(Work(lambda n=number: n)) == Ok(number)
+    pool.close()
+
+
+def test_close_when_calls_are_queued_then_they_are_dropped_and_give_their_slots_back(
+    held: Held,
+) -> None:
+    """What runs ends by itself; after the end a call is refused; a second time does nothing."""
+    pool = FanOut(1, {"tmdb": 3})
+    begin(0)
+    pool.run({str(number): Work(held) for number in range(3)})
+    assert held.began()
+    assert in_flight(pool) == [3]
+    pool.close()
+    assert in_flight(pool) == [1]
+    held.go()
+    assert until(lambda: in_flight(pool) == [0])
+    pool.close()
+    begin(PATIENCE_S)
+    for _ in range(5):
+        with pytest.raises(Saturated):
+            pool.one(Work(lambda: 1))
+    assert in_flight(pool) == [0]
+    assert pool.health()["pool:state"][0]["status"] == "fail"
+
+
+# -- behind the page
+
+
+def test_run_when_an_answer_is_past_its_time_then_it_is_served_and_renewed_behind_the_page(
+    pool: FanOut, held: Held
+) -> None:
+    """Once, whoever else is served it meanwhile; in a request's context, with its own timings."""
+    seen: list[RequestContext] = []
+
+    def renew() -> None:
+        seen.append(context.current())
+        context.current().timings.append(Timing("tmdb", "lists", "ok"))
+        held()
+
+    old = Ok("old", renew=True)
+    for _ in range(5):
+        assert pool.run({"films": Work(renew, key="page 1", known=old)}) == {"films": old}
+    assert held.began()
+    assert in_flight(pool) == [1, 0]
+    held.go()
+    assert until(lambda: in_flight(pool) == [0, 0])
+    (behind,) = seen
+    assert (behind.background, behind.request_id) == (True, "test-request")
+    assert not context.current().background
+    assert context.current().timings == []
+
+
+def test_run_when_renewing_fails_then_nobody_hears_of_it_and_a_bug_is_logged(
+    pool: FanOut, held: Held, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old answer is served all the same, also where there is no slot to renew it."""
+    monkeypatch.setattr(logging.getLogger("bff"), "propagate", True)
+    caplog.set_level(logging.ERROR, "bff")
+    old = Ok("old", renew=True)
+    for error in (Unreachable("tmdb"), NotFound("tmdb", "film 5"), KeyError("planted")):
+        assert pool.one(Work(failing(error), key=repr(error), known=old)) == old
+    assert until(lambda: in_flight(pool) == [0, 0])
+    abandon(pool, held, 4, "tmdb")
+    assert pool.one(Work(failing(AssertionError()), key="page 1", known=old)) == old
+    assert until(lambda: caplog.records)
+    assert logged(caplog) == [("cache.refresh_failed", {"key": "KeyError('planted')"})]
+
+
+# -- the whole app, over sockets
+
+
+FILMS = {"page": 1, "results": [], "total_pages": 9, "total_results": 180}
+LISTS = {"favorites": [], "watchlist": [], "total": 0}
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RawServer]]:
+    """Return a maker of servers that do to each connection what a script says."""
+    with ExitStack() as stack:
+
+        def make(script: Callable[..., Any]) -> RawServer:
+            server = RawServer(script)
+            stack.callback(server.close)
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def make_app(
+    serve: Callable[..., RawServer], tmp_path: Path
+) -> Iterator[Callable[[int, int], Flask]]:
+    """Return a maker of apps whose TMDB is well; their user service is at a port."""
+    import bff
+    from config import Config
+
+    tmdb, made = serve(always(answer(orjson.dumps(FILMS)))), []
+
+    def make(port: int, timeout_ms: int) -> Flask:
+        settings = {
+            "ENV_FILE": os.devnull,
+            "TMDB_BASE_URL": f"{tmdb.url}3",
+            "TMDB_READ_TOKEN": "a-token",
+            "USER_SERVICE_URL": f"http://127.0.0.1:{port}",
+            "USER_SERVICE_TIMEOUT_MS": str(timeout_ms),
+            "USER_SERVICE_EVENTS": "false",
+            "USER_SERVICE_CONCURRENT_CALLS": "4",
+            "TMDB_CONCURRENT_CALLS": "16",
+            "POOL_THREADS": "20",
+            "TMDB_CALLS_PER_SECOND": "10000",
+            "PAGE_DEADLINE_MS": str(PATIENCE_S * 1000),
+            "RATE_LIMIT_ENABLED": "false",
+            "CACHE_DIR": str(tmp_path / "cache"),
+            "LOG_LEVEL": "CRITICAL",
+        }
+        with mock.patch.dict(os.environ, settings, clear=True):
+            made.append(bff.create_app(Config.from_env()))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.extensions["bff"].close()
+
+
+def films(app: Flask, page: int) -> tuple[int, str | None]:
+    """Ask for films; return the status, and what of the answer is missing."""
+    answered = app.test_client().get(f"/api/movies/popular?page={page}")
+    return answered.status_code, answered.headers.get("X-Degraded")
+
+
+def feed(app: Flask, page: int) -> tuple[int, str, str]:
+    """Ask for a feed; return the status, and how its films and its favourites are."""
+    answered = app.test_client().get(f"/api/dashboard/feed?page={page}")
+    sections = answered.get_json()["sections"]
+    return answered.status_code, sections["movies"]["status"], sections["favorites"]["status"]
+
+
+@pytest.mark.e2e
+def test_feed_when_new_connections_to_the_user_service_time_out_then_tmdb_pays_nothing(
+    make_app: Callable[[int, int], Flask],
+) -> None:
+    """One idle connection is left, on which calls go well; TMDB's circuits stay closed."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+
+        def one_connection() -> None:
+            connection = stack.enter_context(listener.accept()[0])
+            stack.callback(connection.shutdown, socket.SHUT_RDWR)
+            while connection.recv(65_536):
+                connection.sendall(answer(orjson.dumps(LISTS)))
+
+        threading.Thread(target=one_connection, daemon=True).start()
+        app = make_app(port, 300)
+        client = app.test_client()
+        assert client.get("/api/users/favorites").status_code == 200
+        for _ in range(4):  # nobody accepts them: the backlog is full
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        for page in range(1, 6):
+            status, movies, _ = feed(app, page)
+            assert (status, movies) == (200, "ok")
+        guards = app.extensions["bff"].guards
+        assert [circuit.state for circuit in guards["tmdb"].breakers.all()] == ["closed"]
+        assert films(app, 7) == (200, None)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("trickles", [False, True], ids=["hangs", "trickles its head"])
+def test_films_when_the_user_service_is_slow_then_they_are_there_for_more_requests_than_its_slots(
+    make_app: Callable[[int, int], Flask], serve: Callable[..., RawServer], trickles: bool
+) -> None:
+    """Its calls fill its own slots and nothing else, while every feed still waits for them."""
+
+    go = threading.Event()
+
+    def slow(connection: socket.socket, server: RawServer) -> None:
+        server.read(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: " if trickles else b"")
+        while not go.wait(0.02):
+            connection.sendall(b"x" if trickles else b"")
+
+    app = make_app(serve(slow).port, 10_000)
+    results: list[tuple[int, str, str]] = []
+    threads = [
+        threading.Thread(target=lambda page=page: results.append(feed(app, page)))
+        for page in range(1, 13)
+    ]
+    for thread in threads:
+        thread.start()
+    parts = app.extensions["bff"]
+    assert until(lambda: parts.fan_out.bulkheads["users"].in_flight == 4, PATIENCE_S)
+    assert [films(app, page) for page in range(1, 40)] == [(200, None)] * 39
+    assert parts.fan_out.bulkheads["users"].in_flight == 4
+    assert any(thread.is_alive() for thread in threads)
+    go.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert results == [(200, "ok", "unavailable")] * 12
+
+
+@pytest.mark.e2e
+def test_films_when_the_user_service_is_dead_then_nobody_notices(
+    make_app: Callable[[int, int], Flask],
+) -> None:
+    """Refused connections open its own circuits and no other."""
+    app = make_app(9, 10_000)
+    for page in range(1, 10):
+        assert feed(app, page) == (200, "ok", "unavailable")
+        assert films(app, page) == (200, None)
+    guards = app.extensions["bff"].guards
+    assert {circuit.state for circuit in guards["users"].breakers.all()} == {"open"}
+    assert {circuit.state for circuit in guards["tmdb"].breakers.all()} == {"closed"}

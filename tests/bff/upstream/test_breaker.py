@@ -1,0 +1,411 @@
+"""The circuit breakers: what opens them, what does not, how they close, and with whom."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import pytest
+import time_machine
+
+from bff.errors import (
+    BadResponse,
+    CircuitOpen,
+    ConnectFailed,
+    ConnectTimeout,
+    CredentialRefused,
+    CutShort,
+    NotFound,
+    RateLimited,
+    Unreachable,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from bff.upstream import breaker as breaker_module
+from bff.upstream import shared as shared_module
+from bff.upstream.breaker import Breaker, BreakerPolicy, Breakers
+from bff.upstream.shared import RedisClient
+from tests.bff.upstream.servers import RedisServer
+from tests.bff.upstream.tools import Clock, logged, together, until
+
+POLICY = BreakerPolicy(failures=5, open_s=60, window_s=30, least_calls=20, rate=0.5, least_keys=3)
+REFUSED = ConnectFailed("tmdb")
+FAILED = UpstreamFailed("tmdb")
+ANSWERS = [FAILED, BadResponse("tmdb"), UpstreamTimeout("tmdb"), Unreachable("tmdb")]
+# Of the request, of our credential, of our own limits, or a bug of ours.
+OTHERS = [
+    *(CutShort("tmdb"), CredentialRefused("tmdb"), RateLimited("tmdb"), NotFound("tmdb", "film 5")),
+    *(TypeError("a bug"), KeyboardInterrupt()),
+]
+
+
+@pytest.fixture
+def wall() -> Iterator[time_machine.Traveller]:
+    """Stop the clock that tells how long a circuit has been open."""
+    with time_machine.travel(1_800_000_000, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    """Return a closed circuit whose window lives by a clock that stands."""
+    return Breaker("tmdb", "popular", POLICY, clock=clock)
+
+
+def call(breaker: Breaker, error: BaseException | None = None, key: str = "film 1") -> None:
+    """Make a call that fails with `error`, or not."""
+    with breaker.calling(key, lambda: None):
+        if error:
+            raise error
+
+
+def fail(breaker: Breaker, *errors: BaseException, key: str = "film {}") -> None:
+    """Make calls that fail, each for a key of its own unless told otherwise."""
+    for number, error in enumerate(errors):
+        with pytest.raises(type(error)) as caught:
+            call(breaker, error, key.format(number))
+        assert caught.value is error  # the caller hears what failed, not that a circuit opened
+
+
+def refused(breaker: Breaker) -> CircuitOpen:
+    """Make a call that may not go out."""
+    with pytest.raises(CircuitOpen) as caught:
+        call(breaker)
+    return caught.value
+
+
+def test_pybreaker_when_upgraded_then_its_traps_have_to_be_looked_at_again() -> None:
+    """The gate and the listener work around what this version does."""
+    assert version("pybreaker") == "1.4.1"
+
+
+# -- what opens it
+
+
+@pytest.mark.parametrize("error", [REFUSED, ConnectTimeout("tmdb")], ids=["refused", "timeout"])
+def test_breaker_when_no_connection_is_made_then_opens_at_the_fifth_in_a_row(
+    breaker: Breaker, error: UpstreamError
+) -> None:
+    """Whatever was asked for: it cannot be the fault of one film."""
+    for _ in range(3):
+        fail(breaker, *[error] * 4, key="film 1")
+        call(breaker)
+    fail(breaker, *[error] * 4, key="film 1")
+    assert breaker.state == "closed"
+    fail(breaker, error)
+    assert breaker.state == "open"
+    refused(breaker)
+
+
+@pytest.mark.parametrize("error", ANSWERS, ids=lambda error: type(error).__name__)
+def test_breaker_when_answers_fail_for_many_keys_then_opens_at_the_fifth_in_a_row(
+    breaker: Breaker, error: UpstreamError
+) -> None:
+    """Five films in a row are no film's fault; a good answer ends the row."""
+    fail(breaker, *[error] * 4)
+    call(breaker)
+    fail(breaker, *[error] * 4)
+    assert breaker.state == "closed"
+    fail(breaker, error, key="film 5")
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize("films", [1, 2])
+@pytest.mark.parametrize("error", ANSWERS, ids=lambda error: type(error).__name__)
+def test_breaker_when_answers_fail_for_one_key_or_two_then_never_opens(
+    breaker: Breaker, clock: Clock, error: UpstreamError, films: int
+) -> None:
+    """A film that always answers 500, or a library of more than 8 MB, shuts nobody out."""
+    for number in range(200):
+        with pytest.raises(UpstreamError):
+            call(breaker, error, f"film {number % films}")
+        clock.move(0.1)
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("error", OTHERS, ids=lambda error: type(error).__name__)
+def test_breaker_when_something_else_is_raised_then_it_says_nothing_of_the_upstream(
+    breaker: Breaker, error: BaseException
+) -> None:
+    """However often, and for however many keys."""
+    fail(breaker, *[error] * 50)
+    assert breaker.state == "closed"
+
+
+def test_breaker_when_connections_and_answers_fail_in_turns_then_they_are_one_row(
+    breaker: Breaker,
+) -> None:
+    """An upstream that dies slowly fails in more than one way; cut calls do not hide it."""
+    fail(breaker, REFUSED, CutShort("tmdb"), FAILED, REFUSED, CutShort("tmdb"), FAILED)
+    assert breaker.state == "closed"
+    fail(breaker, REFUSED)
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize("error", [REFUSED, *ANSWERS], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(("bad", "of", "opens"), [(2, 3, True), (1, 2, True), (1, 3, False)])
+def test_breaker_when_half_of_the_calls_fail_then_opens_on_their_rate(
+    breaker: Breaker, clock: Clock, error: UpstreamError, bad: int, of: int, opens: bool
+) -> None:
+    """Two of three failing never are five in a row, and open it after twenty calls."""
+    for number in range(60):
+        if breaker.state == "open":
+            break
+        if number % of < bad:
+            fail(breaker, error, key=f"film {number}")
+        else:
+            call(breaker)
+        clock.move(0.1)
+        assert breaker.state == "closed" or number >= 19
+    assert (breaker.state == "open") == opens
+
+
+def test_breaker_when_failures_are_older_than_the_window_then_they_do_not_count(
+    breaker: Breaker, clock: Clock
+) -> None:
+    """The rate is that of the last thirty seconds, and begins anew when the circuit turns."""
+    for number in range(9):
+        fail(breaker, FAILED, key=f"film {number}")
+        call(breaker)
+    clock.move(31)
+    for number in range(9):
+        fail(breaker, FAILED, key=f"film {number}")
+        call(breaker)
+    assert breaker.state == "closed"
+
+
+def test_breaker_when_calls_overlap_then_none_waits_and_it_opens_once(
+    breaker: Breaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No lock is held across a call; fifty failures together are one change and one line."""
+    barrier = threading.Barrier(50)
+
+    def run(_: int) -> None:
+        with breaker.calling("film 1", lambda: None):
+            barrier.wait(10)
+            raise REFUSED
+
+    assert together(50, run).count(REFUSED) == 50
+    assert breaker.state == "open"
+    told = [fields for name, fields in logged(caplog) if name == "breaker.state"]
+    assert told == [{"breaker": "tmdb.popular", "before": "closed", "now": "open"}]
+
+
+def test_breaker_when_a_permit_is_not_given_then_nothing_goes_out_and_nothing_counts(
+    breaker: Breaker, wall: time_machine.Traveller
+) -> None:
+    """Our own ceiling neither opens a circuit nor closes one that is half-open."""
+
+    def permit() -> None:
+        raise RateLimited("tmdb")
+
+    def try_to_call() -> None:
+        with pytest.raises(RateLimited), breaker.calling("film 1", permit):
+            pytest.fail("it went out")
+
+    fail(breaker, *[REFUSED] * 4)
+    try_to_call()
+    fail(breaker, REFUSED)
+    with pytest.raises(CircuitOpen), breaker.calling("film 1", lambda: pytest.fail("was asked")):
+        pytest.fail("it went out")
+    wall.shift(60)
+    try_to_call()
+    assert breaker.state == "open"
+    call(breaker)
+    assert breaker.state == "closed"
+
+
+# -- how it closes
+
+
+def test_breaker_when_open_then_says_how_long(
+    breaker: Breaker, wall: time_machine.Traveller
+) -> None:
+    """`retry_after` is what is left of the time."""
+    fail(breaker, *[REFUSED] * 5)
+    wall.shift(18.5)
+    assert refused(breaker).retry_after_s == pytest.approx(41.5)
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_breaker_when_its_time_is_over_then_one_probe_of_twenty_goes_out_and_decides(
+    breaker: Breaker, wall: time_machine.Traveller, good: bool
+) -> None:
+    """A good one closes the circuit, a failed one opens it for its whole time again."""
+    fail(breaker, *[REFUSED] * 5)
+    wall.shift(60)
+    turned_away = threading.Semaphore(0)
+
+    def probe(_: int) -> str:
+        try:
+            with breaker.calling("film 1", lambda: None):
+                assert all(turned_away.acquire(timeout=10) for _ in range(19))
+                if not good:
+                    raise FAILED
+        except CircuitOpen as error:
+            turned_away.release()
+            return f"wait {error.retry_after_s}"
+        return "good"
+
+    results = together(20, probe)
+    assert results.count("wait 1.0") == 19
+    assert results.count("good" if good else FAILED) == 1
+    if good:
+        fail(breaker, *[REFUSED] * 4)
+        assert breaker.state == "closed"
+    else:
+        wall.shift(59)
+        assert refused(breaker).retry_after_s == pytest.approx(1)
+        wall.shift(1)
+        call(breaker)
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        *((error, "open") for error in [REFUSED, *ANSWERS, CutShort("tmdb")]),
+        *((error, "closed") for error in OTHERS[1:]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_breaker_when_a_probe_ends_then_any_answer_closes_it(
+    breaker: Breaker, wall: time_machine.Traveller, error: BaseException, state: str
+) -> None:
+    """Also one that refuses our credential or says that there is no such film; none does not."""
+    fail(breaker, *[REFUSED] * 5)
+    wall.shift(60)
+    fail(breaker, error)
+    assert breaker.state == state
+
+
+# -- those of an upstream
+
+
+def made(client: RedisClient | None = None, policy: BreakerPolicy | None = POLICY) -> Breakers:
+    """Return the circuits of an upstream as one worker has them."""
+    return Breakers("tmdb", policy, client)
+
+
+def fails(breakers: Breakers, times: int = 5, operation: str = "popular") -> None:
+    """Make calls that get no connection."""
+    for _ in range(times):
+        with pytest.raises(ConnectFailed), breakers.calling(operation, "x", lambda: None):
+            raise REFUSED
+
+
+def succeeds(breakers: Breakers, operation: str = "popular") -> None:
+    """Make a good call."""
+    with breakers.calling(operation, "x", lambda: 7) as permitted:
+        assert permitted == 7
+
+
+def states(breakers: Breakers) -> dict[str, str]:
+    """Return the state of each circuit that was used."""
+    return {breaker.operation: breaker.state for breaker in breakers.all()}
+
+
+def test_breakers_when_one_operation_fails_then_the_others_go_on_until_all_are_closed() -> None:
+    """`close` needs no probe: who calls it knows that the upstream is back."""
+    breakers = made()
+    fails(breakers, operation="search")
+    succeeds(breakers)
+    assert states(breakers) == {"search": "open", "popular": "closed"}
+    breakers.close()
+    succeeds(breakers, "search")
+    fails(breakers, 4, "search")
+    assert states(breakers) == {"search": "closed", "popular": "closed"}
+
+
+def test_breakers_when_switched_off_then_every_call_goes_out() -> None:
+    """Without a policy nothing is refused, and permits are asked for all the same."""
+    breakers = made(policy=None)
+    fails(breakers, 100)
+    succeeds(breakers)
+    assert states(breakers) == {}
+
+
+# -- over Redis
+
+
+@pytest.mark.e2e
+def test_breakers_when_they_share_a_redis_then_what_one_worker_finds_out_the_other_obeys(
+    redis_server: RedisServer, wall: time_machine.Traveller
+) -> None:
+    """Open for both, one probe of both together, and closed for both."""
+    one, other = (made(redis_server.connect()) for _ in range(2))
+    fails(one, 3)
+    fails(other, 2)
+    for breakers in (one, other):
+        with pytest.raises(CircuitOpen):
+            succeeds(breakers)
+    wall.shift(60)
+    with (
+        one.calling("popular", "x", lambda: None),
+        pytest.raises(CircuitOpen, match="another worker's probe"),
+    ):
+        succeeds(other)
+    succeeds(other)
+    assert states(one) == states(other) == {"popular": "closed"}
+    fails(one)
+    other.close()
+    succeeds(one)
+
+
+@pytest.mark.e2e
+def test_breakers_when_a_worker_dies_in_its_probe_then_another_one_probes(
+    redis_server: RedisServer, wall: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock ends after the time that a probe can take."""
+    monkeypatch.setattr(breaker_module, "PROBE_S", 0.05)
+    one, other = (made(redis_server.connect()) for _ in range(2))
+    fails(one)
+    wall.shift(60)
+    dead = one.calling("popular", "x", lambda: None)
+    dead.__enter__()
+
+    def works() -> bool:
+        try:
+            succeeds(other)
+        except CircuitOpen:
+            return False
+        return True
+
+    assert until(works)
+    dead.__exit__(None, None, None)
+
+
+@pytest.mark.e2e
+def test_breakers_when_redis_goes_and_comes_back_then_no_call_fails_for_it(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start, in the middle, and back again: calls go out, with one warning."""
+    monkeypatch.setattr(shared_module, "COOLDOWN_S", 0.0)
+    monkeypatch.setattr(breaker_module, "LOCAL_S", 0.0)
+    redis_server.kill()
+    breakers = made(redis_server.connect())
+    fails(breakers)  # a circuit of this worker's own, which works
+    assert states(breakers) == {"popular": "open"}
+    with pytest.raises(CircuitOpen):
+        succeeds(breakers)
+    redis_server.start()
+    succeeds(breakers)  # the one of all workers
+    other = made(redis_server.connect())
+    fails(other)
+    with pytest.raises(CircuitOpen):
+        succeeds(breakers)
+    for end in (redis_server.kill, redis_server.stop):
+        end()
+        succeeds(breakers)
+        fails(breakers, 1)
+        assert states(breakers) == {"popular": "closed"}
+        redis_server.kill()
+        redis_server.start()
+        succeeds(breakers)
+    fails(other)
+    with pytest.raises(CircuitOpen):
+        succeeds(breakers)
+    gone = [line for line in caplog.records if "redis.gone" in line.getMessage()]
+    assert len(gone) == 3  # once for each time
+    assert all(record.name.startswith("bff") for record in caplog.records)

@@ -1,0 +1,277 @@
+"""How often an upstream may be called: the ceiling, the pauses, the retry budget."""
+
+from __future__ import annotations
+
+import time
+
+import limits.storage.memory
+import limits.storage.redis
+import pytest
+
+from bff import context
+from bff.context import Deadline, RequestContext
+from bff.errors import RateLimited
+from bff.upstream import rate as rate_module
+from bff.upstream import shared as shared_module
+from bff.upstream.rate import RETRIES_A_MINUTE, Ceiling, Limiter, Pause, RetryBudget
+from tests.bff.upstream.servers import RedisServer
+from tests.bff.upstream.tools import Clock, logged, together
+
+
+class Time:
+    """A `time` that goes on by sleeping only."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """Have ceilings, and the library that counts, live by a time that is moved by hand."""
+    made = Time()
+    for module in (rate_module, limits.storage.memory, limits.storage.redis):
+        monkeypatch.setattr(module, "time", made)
+    return made
+
+
+def enter(left_s: float = 30, *, background: bool = False) -> None:
+    """Begin a request."""
+    context.enter(RequestContext("x", Deadline.after(left_s), background=background))
+
+
+def taken(ceiling: Ceiling, tries: int) -> int:
+    """Return how many of so many calls at once go out."""
+    went = 0
+    for _ in range(tries):
+        try:
+            ceiling.take()
+            went += 1
+        except RateLimited:
+            pass
+    return went
+
+
+# -- the ceiling
+
+
+def test_ceiling_when_callers_press_then_no_second_has_more_than_it_allows(moved: Time) -> None:
+    """Whatever their spacing, and nearly as many as it allows."""
+    ceiling, moments = Ceiling("tmdb", 10, Limiter()), []
+    began = moved.now
+    for step in (0.0, 0.01, 0.05, 0.09, 0.1, 0.3, 0.0, 0.02) * 20:
+        moved.now += step
+        if taken(ceiling, 1):
+            moments.append(moved.now)
+    assert max(sum(at <= other < at + 1 for other in moments) for at in moments) == 10
+    assert len(moments) >= 0.9 * 10 * (moved.now - began)
+
+
+def test_ceiling_when_a_permit_comes_soon_then_a_caller_waits_for_it(moved: Time) -> None:
+    """Up to half a second; the wait is that until the oldest call is a second old."""
+    ceiling = Ceiling("tmdb", 2, Limiter())
+    ceiling.take()
+    moved.now += 0.7
+    ceiling.take()
+    ceiling.take()
+    assert sum(moved.slept) == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize(("left_s", "passed_s"), [(30, 0.3), (0.2, 0.7)])
+def test_ceiling_when_a_permit_comes_too_late_then_says_so_at_once(
+    moved: Time, left_s: float, passed_s: float
+) -> None:
+    """Later than half a second, or than the request's deadline: an old answer is better."""
+    ceiling = Ceiling("tmdb", 1, Limiter())
+    ceiling.take()
+    moved.now += passed_s
+    enter(left_s)
+    with pytest.raises(RateLimited) as caught:
+        ceiling.take()
+    assert caught.value.retry_after_s == pytest.approx(1 - passed_s, abs=0.01)
+    assert moved.slept == []
+
+
+def test_ceiling_when_refreshes_run_then_a_quarter_is_left_for_callers(moved: Time) -> None:
+    """A refresh does not wait: its page is long out."""
+    ceiling = Ceiling("tmdb", 20, Limiter())
+    enter(background=True)
+    assert taken(ceiling, 40) == 15
+    assert moved.slept == []
+    enter()
+    assert taken(ceiling, 5) == 5
+    assert moved.slept == []
+
+
+def test_ceiling_when_threads_call_at_once_then_they_share_it() -> None:
+    """Real threads, real time: twenty permits for a hundred calls that cannot wait."""
+    ceiling = Ceiling("tmdb", 20, Limiter())
+
+    def run(_: int) -> int:
+        enter(0)
+        return taken(ceiling, 2)
+
+    began = time.monotonic()
+    went = sum(together(50, run))
+    assert 20 <= went <= 20 * (1 + int(time.monotonic() - began))
+
+
+# -- the retry budget
+
+
+def test_budget_when_a_minute_is_over_then_there_are_ten_more(moved: Time) -> None:
+    """Of each upstream, whatever another one has used."""
+    limiter = Limiter()
+    tmdb, users = RetryBudget("tmdb", limiter), RetryBudget("users", limiter)
+    for budget in (tmdb, users):
+        assert [budget.take() for _ in range(30)].count(True) == RETRIES_A_MINUTE == 10
+    moved.now += 61
+    assert tmdb.take()
+
+
+# -- pauses
+
+
+def looks(pause: Pause) -> bool | float:
+    """Return whether a call goes out to look, or how long it must wait."""
+    try:
+        return pause.check()
+    except RateLimited as error:
+        return error.retry_after_s or 0.0
+
+
+def test_pause_when_nobody_has_asked_then_every_call_goes_out(clock: Clock) -> None:
+    """And none of them is there to look."""
+    pause = Pause("tmdb", clock=clock)
+    assert [looks(pause) for _ in range(3)] == [False] * 3
+
+
+def test_pause_when_it_is_short_then_it_is_obeyed_to_its_end(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Readiness and one log line tell of it."""
+    pause = Pause("tmdb", clock=clock)
+    pause.begin(7)
+    assert looks(pause) == 7
+    assert pause.health()["tmdb:pause"][0]["observedValue"] == 7
+    assert pause.health()["tmdb:pause"][0]["status"] == "warn"
+    clock.move(6.5)
+    assert looks(pause) == 0.5
+    clock.move(0.5)
+    assert looks(pause) is False
+    assert pause.health()["tmdb:pause"][0]["status"] == "pass"
+    assert logged(caplog) == [("upstream.pause", {"upstream": "tmdb", "wait_s": 7})]
+
+
+def test_pause_when_it_is_long_then_one_call_looks_every_time_and_the_others_wait(
+    clock: Clock,
+) -> None:
+    """After two minutes, and again where the call that looked never came back."""
+    pause = Pause("tmdb", clock=clock)
+    pause.begin(3600)
+    assert looks(pause) == 120
+    clock.move(119)
+    assert looks(pause) == 1
+    clock.move(1)
+    assert [looks(pause) for _ in range(3)] == [True, 5, 5]
+    clock.move(5)
+    assert [looks(pause) for _ in range(2)] == [True, 5]
+    pause.begin(3600)  # it was told the same
+    assert looks(pause) == 120
+    clock.move(120)
+    assert looks(pause) is True
+    pause.end()
+    assert looks(pause) is False
+
+
+def test_pause_when_twenty_threads_find_it_over_then_one_of_them_looks(clock: Clock) -> None:
+    """The others wait until it is back."""
+    pause = Pause("tmdb", clock=clock)
+    pause.begin(3600)
+    clock.move(120)
+    results = together(20, lambda _: looks(pause))
+    assert (results.count(True), results.count(5)) == (1, 19)
+
+
+# -- over Redis
+
+
+@pytest.mark.e2e
+def test_limiter_when_two_workers_share_a_redis_then_they_have_one_ceiling_and_one_budget(
+    redis_server: RedisServer, moved: Time
+) -> None:
+    """Together no more than one alone may have; refreshes leave the same reserve."""
+    limiters = [Limiter(redis_server.connect()) for _ in range(2)]
+    one, other = (Ceiling("tmdb", 20, limiter) for limiter in limiters)
+    enter(0.1, background=True)
+    assert taken(one, 10) + taken(other, 10) == 15
+    enter(0.1)
+    assert taken(one, 10) + taken(other, 10) == 5
+    moved.now += 1.1
+    assert taken(other, 30) == 20
+    budgets = [RetryBudget("tmdb", limiter) for limiter in limiters]
+    assert sum(budget.take() for budget in budgets for _ in range(10)) == RETRIES_A_MINUTE
+
+
+@pytest.mark.e2e
+def test_limiter_when_redis_goes_and_comes_back_then_it_counts_in_memory_meanwhile(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call fails for it."""
+    monkeypatch.setattr(rate_module, "COOLDOWN_S", 0.0)
+    budgets = [RetryBudget("tmdb", Limiter(redis_server.connect())) for _ in range(2)]
+    redis_server.kill()
+    for budget in budgets:
+        assert [budget.take() for _ in range(11)] == [True] * 10 + [False]
+    redis_server.start()
+    assert sum(budget.take() for budget in budgets for _ in range(10)) == RETRIES_A_MINUTE
+
+
+@pytest.mark.e2e
+def test_pause_when_two_workers_share_a_redis_then_one_is_told_and_both_obey(
+    redis_server: RedisServer, clock: Clock
+) -> None:
+    """One call of both together looks, and its answer ends the pause for both."""
+    one, other = (Pause("tmdb", redis_server.connect(), clock) for _ in range(2))
+    one.begin(3600)
+    assert looks(other) == 120
+    clock.move(120)
+    assert [looks(other), looks(one), looks(other)] == [True, 5, 5]
+    other.end()
+    assert [looks(one), looks(other)] == [False, False]
+    one.begin(30)
+    third = Pause("tmdb", redis_server.connect(), clock)
+    assert looks(third) == 30
+    assert 0 < redis_server.client().pttl("bff:tmdb:pause") <= 30_000
+
+
+@pytest.mark.e2e
+def test_pause_when_redis_goes_then_who_was_told_obeys_and_a_restart_forgets_it(
+    redis_server: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in Redis in its place, if anything, makes no call fail."""
+    monkeypatch.setattr(shared_module, "COOLDOWN_S", 0.0)
+    pause = Pause("tmdb", redis_server.connect(), clock)
+    pause.begin(30)
+    redis_server.kill()
+    assert looks(pause) == 30
+    assert looks(Pause("tmdb", redis_server.connect(), clock)) is False
+    pause.begin(60)
+    assert looks(pause) == 60
+    redis_server.start()
+    assert looks(pause) is False
+    for garbage in (b"garbage", b"1 2 3", b""):
+        redis_server.client().set("bff:tmdb:pause", garbage)
+        assert looks(pause) is False
+    redis_server.client().lpush("bff:tmdb:other", "x")
+    redis_server.client().rename("bff:tmdb:other", "bff:tmdb:pause")
+    assert looks(pause) is False
