@@ -223,6 +223,8 @@ class Containers:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         self.jail.close()
+        for metrics in Path("/dev/shm").glob(f"bff-metrics-*-{self.ports['bff']}"):  # noqa: S108
+            shutil.rmtree(metrics)
         return codes
 
     def _run(

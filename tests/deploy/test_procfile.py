@@ -63,6 +63,7 @@ def test_processes_when_a_platform_starts_them_then_web_obeys_port_and_concurren
         USER_SERVICE_PORT=str(users_port),
         DATABASE_URL=f"sqlite:///{tmp_path / 'users.sqlite'}",
         CACHE_FILE=str(tmp_path / "cache.sqlite"),
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics"),
     )
     with (tmp_path / "log").open("wb") as log:
         honcho = subprocess.Popen(

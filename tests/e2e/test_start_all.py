@@ -56,7 +56,10 @@ class Started:
                 [command],
                 cwd=cwd,
                 env=clean_environment(
-                    ENV_FILE=os.devnull, WEB_CONCURRENCY="1", **(ports | settings)
+                    ENV_FILE=os.devnull,
+                    WEB_CONCURRENCY="1",
+                    PROMETHEUS_MULTIPROC_DIR=str(cwd / "metrics"),
+                    **(ports | settings),
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
