@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, TypeVar
 
 import requests
@@ -46,7 +45,7 @@ S = TypeVar("S", bound=requests.Session)
 
 RETRYABLE_STATUS = (502, 503, 504)
 RETRY_PAUSE_S = 0.1
-MOST_RETRY_AFTER_S = 86_400.0
+_RETRY = urllib3.Retry(retry_after_max=86_400)  # only to read a header
 GZIP = b"\x1f\x8b"
 
 
@@ -267,14 +266,7 @@ def _any(errors: tuple[BaseException, ...], kinds: Any) -> bool:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; None where unclear."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), MOST_RETRY_AFTER_S))
     try:
-        moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        wait_s = (moment - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, IndexError, OverflowError):  # the parser raises all of them
+        return _RETRY.parse_retry_after(headers.get("Retry-After", ""))
+    except (urllib3.exceptions.InvalidHeader, ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, min(wait_s, MOST_RETRY_AFTER_S))
