@@ -1,0 +1,231 @@
+"""The pages of the dashboard: films of TMDB with what the user did with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow.fields import Nested
+from marshmallow.validate import Length, Range
+
+from bff.model import Reason
+from bff.schemas.base import (
+    AnswerSchema,
+    amount,
+    count,
+    integer,
+    many,
+    maybe_amount,
+    maybe_count,
+    maybe_day,
+    maybe_flag,
+    maybe_moment,
+    maybe_text,
+    one_of,
+    string,
+)
+from bff.schemas.tmdb import (
+    SHOWN_FILMS,
+    SHOWN_PEOPLE,
+    CastMemberSchema,
+    CrewMemberSchema,
+    FilmSchema,
+    GenreSchema,
+    MovieDetailsSchema,
+    genre_ids,
+    page_count,
+    page_number,
+    poster,
+    tmdb_id,
+)
+
+SHOWN = 12  # films in a row of the complete dashboard
+SHOWN_GENRES = 5
+
+
+def shown(schema: type[AnswerSchema], description: str, most: int) -> Any:
+    """Return the field of a list that is null where it is unknown."""
+    return many(schema, f"{description} Null: unknown.", allow_none=True, validate=Length(max=most))
+
+
+class SectionSchema(AnswerSchema):
+    """How a part of a page came about."""
+
+    status = one_of(
+        ("ok", "stale", "unavailable"),
+        "`ok`; `stale`: an old answer stands in; `unavailable`: unknown, shown as null.",
+    )
+    reason = one_of(
+        (reason.value for reason in Reason),
+        "Why the part is not, or not quite, what it should be. Null: nothing is wrong.",
+        allow_none=True,
+    )
+    age = maybe_count("Seconds since the upstream sent it; only where it is stale.", 420)
+    retry_after = maybe_count("Seconds after which asking again may help.", 60)
+
+
+def section() -> Nested:
+    """Return the field of a section."""
+    return Nested(SectionSchema)
+
+
+class MarksSchema(AnswerSchema):
+    """The user's marks on a film."""
+
+    is_favorite = maybe_flag("Whether it is one of the user's favourites. Null: unknown.", True)
+    is_in_watchlist = maybe_flag("Whether it is on the user's watchlist. Null: unknown.", False)
+    user_rating = integer(
+        "The user's stars, 1 to 5. Null: none or unknown.",
+        5,
+        allow_none=True,
+        validate=Range(1, 5),
+    )
+
+
+class MarkedFilmSchema(FilmSchema, MarksSchema):
+    """A film with the user's marks."""
+
+
+class FeedSectionsSchema(AnswerSchema):
+    """The parts of the page."""
+
+    movies = section()
+    favorites = section()
+    watchlist = section()
+
+
+class FeedSchema(AnswerSchema):
+    """Popular films with the user's marks."""
+
+    movies = many(MarkedFilmSchema, "Popular films.")
+    total_pages = page_count()
+    current_page = page_number()
+    total_results = count("Number of films on all pages.", 10000)
+    favorites_count = maybe_count("Number of the user's favourites. Null: unknown.", 3)
+    watchlist_count = maybe_count("Number of films on the watchlist. Null: unknown.", 2)
+    sections = Nested(FeedSectionsSchema)
+
+
+class EnrichedSearchSectionsSchema(AnswerSchema):
+    """The parts of the page."""
+
+    results = section()
+    favorites = section()
+    watchlist = section()
+
+
+class EnrichedSearchSchema(AnswerSchema):
+    """Films that match, with the user's marks."""
+
+    results = many(MarkedFilmSchema, "Films that match.")
+    query = string("What was searched for.", "fight club")
+    page = page_number()
+    total_pages = page_count()
+    total_results = count("Number of films on all pages.", 2)
+    sections = Nested(EnrichedSearchSectionsSchema)
+
+
+class UserDataSchema(MarksSchema):
+    """What the user did with the film."""
+
+    watched_date = maybe_moment("When it was watched to the end. Null: not, or unknown.")
+    progress = maybe_amount("Share that was watched, 0 to 1. Null: none or unknown.", 0.4)
+    added_to_favorites_date = maybe_moment("When it became a favourite. Null: not, or unknown.")
+    added_to_watchlist_date = maybe_moment(
+        "When it was put on the watchlist. Null: not, or unknown."
+    )
+
+
+class EnrichedMovieSectionsSchema(AnswerSchema):
+    """The parts of the page."""
+
+    movie = section()
+    favorites = section()
+    watchlist = section()
+    history = section()
+
+
+class EnrichedMovieSchema(MovieDetailsSchema):
+    """A film with people, related films and the user's data."""
+
+    user_data = Nested(UserDataSchema)
+    cast = shown(CastMemberSchema, "First of the cast, by `order`.", SHOWN_PEOPLE)
+    crew = shown(CrewMemberSchema, "Directors, writers, others of the crew.", SHOWN_PEOPLE)
+    reviews_count = maybe_count("Number of reviews. Null: unknown.", 8)
+    similar_movies = shown(MarkedFilmSchema, "Films of the same kind.", SHOWN_FILMS)
+    recommended_movies = shown(MarkedFilmSchema, "Films that TMDB recommends.", SHOWN_FILMS)
+    sections = Nested(EnrichedMovieSectionsSchema)
+
+
+class BecauseSchema(AnswerSchema):
+    """What led to a recommendation."""
+
+    kind = one_of(
+        ("favorite", "trending"),
+        "`favorite`: one of the user's favourites; `trending`: there are none, and it trends.",
+    )
+    id = integer("TMDB's number of the favourite. Null: trending.", 550, allow_none=True)
+    title = maybe_text("Title of the favourite. Null: trending.", "Fight Club")
+
+
+class RecommendedFilmSchema(MarkedFilmSchema):
+    """A film that the user may like, with the reason."""
+
+    because = Nested(BecauseSchema)
+
+
+class BegunFilmSchema(MarksSchema):
+    """A film that the user has begun and not finished."""
+
+    id = tmdb_id("film")
+    title = maybe_text("Title. Null: unknown.", "Fight Club")
+    poster_path = poster()
+    release_date = maybe_day("Day of the first release. Null: unknown.", "1999-10-15")
+    genre_ids = genre_ids()
+    progress = amount("Share that was watched, 0 to 1.", 0.4)
+    updated_date = maybe_moment("When the progress was last set. Null: unknown.")
+
+
+class GenreCountSchema(GenreSchema):
+    """A genre, and how many of the favourites are of it."""
+
+    count = integer("Number of favourites.", 2, validate=Range(min=1))
+
+
+class StatsSchema(AnswerSchema):
+    """The user in numbers."""
+
+    total_favorites = maybe_count("Number of favourites. Null: unknown.", 3)
+    total_watchlist = maybe_count("Number of films on the watchlist. Null: unknown.", 2)
+    movies_watched = maybe_count("Number of films watched to the end. Null: unknown.", 1)
+    avg_rating = maybe_amount("Average of the user's stars. Null: none or unknown.", 4.67)
+    favorite_genres = shown(
+        GenreCountSchema, "Genres of the favourites, most frequent first.", SHOWN_GENRES
+    )
+
+
+class CompleteDashboardSectionsSchema(AnswerSchema):
+    """The parts of the page."""
+
+    popular = section()
+    trending = section()
+    recommended = section()
+    favorites = section()
+    watchlist = section()
+    history = section()
+
+
+class CompleteDashboardSchema(AnswerSchema):
+    """Everything that the first screen shows."""
+
+    popular_movies = shown(MarkedFilmSchema, "Popular films.", SHOWN)
+    trending_movies = shown(MarkedFilmSchema, "Films that trend this week.", SHOWN)
+    recommended_for_you = shown(
+        RecommendedFilmSchema, "Films that the user may like and does not have yet.", SHOWN
+    )
+    continue_watching = shown(
+        BegunFilmSchema, "Films that were begun and not finished, latest first.", SHOWN
+    )
+    stats = Nested(StatsSchema)
+    page = page_number(allow_none=True)
+    total_pages = page_count(allow_none=True)
+    sections = Nested(CompleteDashboardSectionsSchema)
