@@ -120,9 +120,9 @@ def create_app(config: Config) -> Flask:
         hops = config.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
     parts = Bff(config)
-    app.extensions["bff"] = parts
     auth = config.auth
     identity = Identity(auth.required, auth.secret, auth.algorithm, auth.audience)
+    app.extensions["bff"] = services_of(config, parts, identity)
     lifecycle.register(app, config.page_deadline_s, parts.tracer)
     problems.register(app)
     cors.register(app, config.cors_origins)
@@ -133,26 +133,26 @@ def create_app(config: Config) -> Flask:
             _local_counts(config),
             parts.redis.counts() if parts.redis else None,
         ).register(app)
-    services = Services(
+    api = docs.register(app, VERSION)
+    for blueprint in (dashboard.blp, users.blp, movies.movies, movies.people, health.blp):
+        api.register_blueprint(blueprint)
+    app.register_blueprint(web.blp)
+    app.cli.add_command(cli.doctor(lambda: _examined(config, parts)))
+    return app
+
+
+def services_of(config: Config, parts: Bff, identity: Identity) -> Services:
+    """Return what the views work with."""
+    return Services(
         parts.fan_out,
         parts.tmdb,
         parts.users,
         identity,
         Encoder(),
         parts.health,
-        config.tmdb_is_live,
+        parts.close,
+        {} if config.tmdb_is_live else web.stubs(config.tmdb.base_url, config.users.base_url),
     )
-    api = docs.register(app, VERSION)
-    api.register_blueprint(dashboard.blueprint(services, api.components))
-    for blueprint in movies.blueprints(services, api.components):
-        api.register_blueprint(blueprint)
-    api.register_blueprint(users.blueprint(services, api.components))
-    api.register_blueprint(health.blueprint(services, api.components, VERSION))
-    app.cli.add_command(cli.doctor(lambda: _examined(config, parts)))
-    app.register_blueprint(
-        web.blueprint(config.tmdb_is_live, config.tmdb.base_url, config.users.base_url)
-    )
-    return app
 
 
 def _examined(config: Config, parts: Bff) -> list[Finding]:

@@ -26,9 +26,11 @@ import orjson
 import redis
 import requests
 
-from bff import context, library_shapes
+from bff import context
 from bff.context import Deadline, RequestContext
-from bff.shapes import Malformed
+from bff.schemas.base import Malformed
+from bff.schemas.library import FavoritesSchema
+from bff.schemas.reading import reader
 from bff.upstream import session
 from bff.upstream.names import Address, Names
 
@@ -455,7 +457,7 @@ def _list_says(said: _Said) -> Finding | None:
             "set the same USER_SERVICE_TOKEN for the BFF and for the user service",
         )
     try:
-        library_shapes.FAVORITES.read(said.json() if said.status == 200 else None)
+        reader(FavoritesSchema)(said.json() if said.status == 200 else None)
     except Malformed:
         return Finding(
             "users",

@@ -16,7 +16,8 @@ from bff import context, reads
 from bff.errors import BadResponse, NotFound
 from bff.model import Call, Ok
 from bff.reads import Read
-from bff.shapes import Malformed, Record
+from bff.schemas.base import AnswerSchema, Malformed
+from bff.schemas.reading import reader
 from bff.steps import Steps, Task
 from bff.upstream.cache import Cache, Loaded, Request
 from bff.upstream.direct import DirectCall
@@ -28,15 +29,14 @@ KNOWN_PLANS = 256
 Params = Mapping[str, str]
 
 
-def decode(shape: Record, upstream: str, body: bytes) -> dict[str, Any]:
-    """Read a body as `shape`; raise `BadResponse` where it is something else."""
+def decode(schema: type[AnswerSchema], upstream: str, body: bytes) -> dict[str, Any]:
+    """Read a body by `schema`; raise `BadResponse` where it is something else."""
     try:
-        value = shape.read(orjson.loads(body))
-    except (orjson.JSONDecodeError, Malformed) as error:
-        raise BadResponse(upstream, f"not a {shape.name}") from error
-    if value is None:
-        raise BadResponse(upstream, f"not a {shape.name}")
-    return value
+        return reader(schema)(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise BadResponse(upstream, "not JSON") from error
+    except Malformed as error:
+        raise BadResponse(upstream, f"not a {schema.__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class TmdbClient:
             operation=row.name,
             what=what,
             load=lambda: self._loading(row, target, known, what),
-            decode=lambda body: decode(row.shape, NAME, body),
+            decode=lambda body: decode(row.schema, NAME, body),
         )
         if self.cache is None:
             return DirectCall(self.guard, lambda: self._asking(row, target, known, what))
@@ -183,7 +183,7 @@ class TmdbClient:
                 raise NotFound(NAME, what)
             if reply.status != 200:
                 raise BadResponse(NAME, f"status {reply.status}")
-            value = decode(row.shape, NAME, reply.body)  # garbage counts against the upstream
+            value = decode(row.schema, NAME, reply.body)  # garbage counts against the upstream
             return Loaded(reply.body, value, min(ttl_s, _max_age_s(reply.headers, ttl_s)))
 
         query = urlencode({**known, **self._credential.query()})

@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 import requests
 
-from bff import context, library_shapes
+from bff import context
 from bff.context import Timing
 from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected
 from bff.model import Call, Intent, Ok
-from bff.shapes import Malformed, Record
+from bff.schemas import library
+from bff.schemas.base import AnswerSchema, Malformed
+from bff.schemas.reading import reader
 from bff.steps import Steps
 from bff.upstream.direct import DirectCall
 from bff.upstream.guard import Guard, Reply
@@ -30,19 +32,19 @@ NAME = "users"
 
 @dataclass(frozen=True)
 class Collection:
-    """One of a user's collections: its path, and the keys and shapes of its answers."""
+    """One of a user's collections: its path, and the keys and schemas of its answers."""
 
     name: str
     item_key: str
-    shape: Record
-    item: Record
+    schema: type[AnswerSchema]
+    item: type[AnswerSchema]
 
 
-FAVORITES = Collection("favorites", "favorite", library_shapes.FAVORITES, library_shapes.FAVORITE)
+FAVORITES = Collection("favorites", "favorite", library.FavoritesSchema, library.FavoriteSchema)
 WATCHLIST = Collection(
-    "watchlist", "watchlist_item", library_shapes.WATCHLIST, library_shapes.WATCHLIST_ITEM
+    "watchlist", "watchlist_item", library.WatchlistSchema, library.WatchlistItemSchema
 )
-HISTORY = Collection("history", "history_item", library_shapes.HISTORY, library_shapes.HISTORY_ITEM)
+HISTORY = Collection("history", "history_item", library.HistorySchema, library.HistoryItemSchema)
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class UserClient:
         def read(reply: Reply) -> dict[str, Any]:
             if reply.status != 200:
                 raise BadResponse(NAME, f"status {reply.status}")
-            value = decode(kind.shape, NAME, reply.body)
+            value = decode(kind.schema, NAME, reply.body)
             revision = _revision(reply)
             if revision is not None:
                 text = memoryview(orjson.dumps(value)).tobytes()  # its own room, see encode.py
@@ -237,11 +239,9 @@ def _written(kind: Collection, method: str, reply: Reply) -> Written:
         raise BadResponse(NAME, f"status {reply.status}")
     raw = answer.get(kind.item_key) or answer.get("removed")
     try:
-        item = kind.item.read(raw)
+        item = reader(kind.item)(raw)
     except Malformed as error:
-        raise BadResponse(NAME, f"not a {kind.item.name}") from error
-    if item is None:
-        raise BadResponse(NAME, f"not a {kind.item.name}")
+        raise BadResponse(NAME, f"not a {kind.item_key}: {error}") from error
     return Written(item, reply.status == 201, _revision(reply))
 
 

@@ -83,17 +83,12 @@ def _app(**settings: str) -> Flask:
 
 def _renew(app: Flask, config: Config) -> bff.Bff:
     """Give the app new parts: no open circuit, no cached answer, no thread of another test."""
-    from bff import Bff
+    import bff
 
-    old, new = app.extensions["bff"], Bff(config)
-    for name in ("fan_out", "tmdb", "users"):
-        # The views hold these very objects, so that their content is what changes.
-        part = getattr(old, name)
-        part.__dict__.clear()
-        part.__dict__.update(getattr(new, name).__dict__)
-    old.guards.update(new.guards)
-    old.store, old.changes = new.store, new.changes
-    return new
+    parts = bff.Bff(config)
+    identity = app.extensions["bff"].identity
+    app.extensions["bff"] = bff.services_of(config, parts, identity)
+    return parts
 
 
 class _Database:
@@ -147,9 +142,9 @@ def document(_files: None) -> Document:
 
     if "" not in _documents:
         app = _app()
-        with app.test_request_context():
-            spec = app.view_functions["api-docs.openapi_json"]().get_json()
-        _documents[""] = Document(spec)
+        _documents[""] = Document(
+            app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+        )
     return _documents[""]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from bff.api.schemas.operations import OPERATIONS, operations
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from bff.api.schemas.operations import OPERATIONS, operations
 from scripts import write_openapi
 
 Json = dict[str, Any]
