@@ -29,29 +29,7 @@ UI_FILES = Path(__file__).resolve().parents[2] / "docs_ui"
 HTML = "text/html; charset=utf-8"
 # As long as a release lasts these answers stay as they are, and a client asks once in a while.
 FOR_A_WHILE = "public, max-age=300"
-DESCRIPTION = """One API for movie frontends over TMDB and a user service.
-
-**Partial pages.** Every page of the dashboard says in `sections` how each of its parts came
-about, and the header `X-Degraded` lists the parts that are not `ok`. What is not known is
-`null`: never `false`, 0 or an empty list.
-
-**Errors** are problem documents (RFC 9457, `application/problem+json`). `type` is an address of
-this service that explains the kind; `request_id` stands in the log as well. Unknown parameters
-and unknown fields are refused (422). A method that a path does not have is 405 with `Allow`.
-
-**Conditional requests.** A GET whose parts are all fresh has a strong `ETag`; `If-None-Match`
-gives 304 without a body. HEAD is answered wherever GET is.
-
-**One's own writes.** A write answers `X-Library-Revision`. A read that passes it back is at least
-as new, whichever worker answers; browsers do that by a cookie.
-
-**Limits.** `RateLimit` and `RateLimit-Policy` tell what is left; 429 and 503 say in `Retry-After`
-how many seconds to wait.
-
-**Pictures.** Paths such as `poster_path` follow `images.base_url` and a size, both from
-`/api/configuration`.
-
-This product uses the TMDB API but is not endorsed or certified by TMDB."""
+DESCRIPTION = Path(__file__).with_name("description.md").read_text(encoding="utf-8").rstrip()
 TAGS = {
     "Dashboard": "One call for each screen: films of TMDB with what the user did with them.",
     "Users": "The caller's favourites, watchlist and history.",

@@ -46,105 +46,37 @@ class Kind:
     schema: type[Schema] = ProblemSchema
 
 
-# fmt: off - a table
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind(
-            "malformed",
-            400,
-            "Malformed request",
-            "Send what the API document describes.",
-            "The body is not JSON, or has a key more than once.",
-        ),
-        Kind(
-            "unauthorized",
-            401,
-            "Not authorized",
-            "Send a valid Bearer token.",
-            "The token is missing where one is needed, wrong or expired.",
-        ),
-        Kind("forbidden", 403, "Forbidden", "This cannot be asked for.", "It is not allowed."),
-        Kind(
-            "not-found",
-            404,
-            "Not found",
-            "Check the address and the number in it.",
-            "There is no such film, person or entry.",
-        ),
-        Kind(
-            "method-not-allowed",
-            405,
-            "Method not allowed",
-            "Use a method listed in Allow.",
-            "The path does not have this method.",
-        ),
-        Kind(
-            "conflict",
-            409,
-            "Conflict",
-            "It is there already; use PUT to change it.",
-            "It is in the list already, or the same Idempotency-Key is at work.",
-        ),
-        Kind(
-            "too-large", 413, "Too large", "Send a smaller body.", "The body is larger than 64 KiB."
-        ),
-        Kind(
-            "media-type",
-            415,
-            "Not JSON",
-            "Send Content-Type: application/json.",
-            "The body is not declared as JSON.",
-        ),
-        Kind(
-            "validation",
-            422,
-            "Request is not valid",
-            "Correct what `errors` names.",
-            "A parameter or the body is not as described; `errors` says what, by field.",
-            ValidationProblemSchema,
-        ),
-        Kind(
-            "rate-limited",
-            429,
-            "Too many requests",
-            "Wait for Retry-After seconds.",
-            "More requests than allowed in a minute.",
-            WaitProblemSchema,
-        ),
-        Kind(
-            "internal",
-            500,
-            "Internal error",
-            "Report the request_id; this is our fault.",
-            "A fault of this service. Report the request_id.",
-        ),
-        Kind(
-            "upstream-error",
-            502,
-            "Upstream failed",
-            "Try again later.",
-            "An upstream cannot be reached, failed, or answered something that is not an answer.",
-            UpstreamProblemSchema,
-        ),
-        Kind(
-            "upstream-unavailable",
-            503,
-            "Upstream is not asked",
-            "Wait for Retry-After seconds.",
-            "An upstream is not asked for now, or asked to wait.",
-            UpstreamProblemSchema,
-        ),
-        Kind(
-            "upstream-timeout",
-            504,
-            "Upstream is too slow",
-            "Try again.",
-            "An upstream did not answer in time.",
-            UpstreamProblemSchema,
-        ),
-    )
-}
+# fmt: off
+KINDS = {kind.name: kind for kind in (
+    Kind("malformed", 400, "Malformed request", "Send what the API document describes.",
+         "The body is not JSON, or has a key more than once."),
+    Kind("unauthorized", 401, "Not authorized", "Send a valid Bearer token.",
+         "The token is missing where one is needed, wrong or expired."),
+    Kind("forbidden", 403, "Forbidden", "This cannot be asked for.", "It is not allowed."),
+    Kind("not-found", 404, "Not found", "Check the address and the number in it.",
+         "There is no such film, person or entry."),
+    Kind("method-not-allowed", 405, "Method not allowed", "Use a method listed in Allow.",
+         "The path does not have this method."),
+    Kind("conflict", 409, "Conflict", "It is there already; use PUT to change it.",
+         "It is in the list already, or the same Idempotency-Key is at work."),
+    Kind("too-large", 413, "Too large", "Send a smaller body.", "The body is larger than 64 KiB."),
+    Kind("media-type", 415, "Not JSON", "Send Content-Type: application/json.",
+         "The body is not declared as JSON."),
+    Kind("validation", 422, "Request is not valid", "Correct what `errors` names.",
+         "A parameter or the body is not as described; `errors` says what, by field.",
+         ValidationProblemSchema),
+    Kind("rate-limited", 429, "Too many requests", "Wait for Retry-After seconds.",
+         "More requests than allowed in a minute.", WaitProblemSchema),
+    Kind("internal", 500, "Internal error", "Report the request_id; this is our fault.",
+         "A fault of this service. Report the request_id."),
+    Kind("upstream-error", 502, "Upstream failed", "Try again later.",
+         "An upstream cannot be reached, failed, or answered something that is not an answer.",
+         UpstreamProblemSchema),
+    Kind("upstream-unavailable", 503, "Upstream is not asked", "Wait for Retry-After seconds.",
+         "An upstream is not asked for now, or asked to wait.", UpstreamProblemSchema),
+    Kind("upstream-timeout", 504, "Upstream is too slow", "Try again.",
+         "An upstream did not answer in time.", UpstreamProblemSchema),
+)}
 # fmt: on
 _BY_STATUS = {kind.status: kind for kind in KINDS.values()}
 

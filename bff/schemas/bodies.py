@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import Any
 
@@ -110,7 +109,8 @@ class IdempotencySchema(Schema):
         "under way. Empty: no key.",
         data_key="Idempotency-Key",
         load_default="",
-        validate=Regexp(
-            re.compile(r"^[!-~]{0,255}$"), error="Must be 1 to 255 printable ASCII characters."
-        ),
+        validate=[
+            Regexp(r"^[!-~]{0,255}$", error="Must be 1 to 255 printable ASCII characters."),
+            printable,  # $ lets a line feed follow
+        ],
     )

@@ -63,9 +63,12 @@ class SectionSchema(AnswerSchema):
     retry_after = maybe_count("Seconds after which asking again may help.", 60)
 
 
-def section() -> Nested:
-    """Return the field of a section."""
-    return Nested(SectionSchema)
+def sections_of(page: str, *names: str) -> Any:
+    """Return the field `sections` of a page."""
+    parts: Any = {name: Nested(SectionSchema) for name in names}
+    schema = AnswerSchema.from_dict(parts, name=f"{page}SectionsSchema")
+    schema.__doc__ = "The parts of the page."
+    return Nested(schema)
 
 
 class MarksSchema(AnswerSchema):
@@ -85,14 +88,6 @@ class MarkedFilmSchema(FilmSchema, MarksSchema):
     """A film with the user's marks."""
 
 
-class FeedSectionsSchema(AnswerSchema):
-    """The parts of the page."""
-
-    movies = section()
-    favorites = section()
-    watchlist = section()
-
-
 class FeedSchema(AnswerSchema):
     """Popular films with the user's marks."""
 
@@ -102,15 +97,7 @@ class FeedSchema(AnswerSchema):
     total_results = count("Number of films on all pages.", 10000)
     favorites_count = maybe_count("Number of the user's favourites. Null: unknown.", 3)
     watchlist_count = maybe_count("Number of films on the watchlist. Null: unknown.", 2)
-    sections = Nested(FeedSectionsSchema)
-
-
-class EnrichedSearchSectionsSchema(AnswerSchema):
-    """The parts of the page."""
-
-    results = section()
-    favorites = section()
-    watchlist = section()
+    sections = sections_of("Feed", "movies", "favorites", "watchlist")
 
 
 class EnrichedSearchSchema(AnswerSchema):
@@ -121,7 +108,7 @@ class EnrichedSearchSchema(AnswerSchema):
     page = page_number()
     total_pages = page_count()
     total_results = count("Number of films on all pages.", 2)
-    sections = Nested(EnrichedSearchSectionsSchema)
+    sections = sections_of("EnrichedSearch", "results", "favorites", "watchlist")
 
 
 class UserDataSchema(MarksSchema):
@@ -135,15 +122,6 @@ class UserDataSchema(MarksSchema):
     )
 
 
-class EnrichedMovieSectionsSchema(AnswerSchema):
-    """The parts of the page."""
-
-    movie = section()
-    favorites = section()
-    watchlist = section()
-    history = section()
-
-
 class EnrichedMovieSchema(MovieDetailsSchema):
     """A film with people, related films and the user's data."""
 
@@ -153,7 +131,7 @@ class EnrichedMovieSchema(MovieDetailsSchema):
     reviews_count = maybe_count("Number of reviews. Null: unknown.", 8)
     similar_movies = shown(MarkedFilmSchema, "Films of the same kind.", SHOWN_FILMS)
     recommended_movies = shown(MarkedFilmSchema, "Films that TMDB recommends.", SHOWN_FILMS)
-    sections = Nested(EnrichedMovieSectionsSchema)
+    sections = sections_of("EnrichedMovie", "movie", "favorites", "watchlist", "history")
 
 
 class BecauseSchema(AnswerSchema):
@@ -203,17 +181,6 @@ class StatsSchema(AnswerSchema):
     )
 
 
-class CompleteDashboardSectionsSchema(AnswerSchema):
-    """The parts of the page."""
-
-    popular = section()
-    trending = section()
-    recommended = section()
-    favorites = section()
-    watchlist = section()
-    history = section()
-
-
 class CompleteDashboardSchema(AnswerSchema):
     """Everything that the first screen shows."""
 
@@ -228,4 +195,12 @@ class CompleteDashboardSchema(AnswerSchema):
     stats = Nested(StatsSchema)
     page = page_number(allow_none=True)
     total_pages = page_count(allow_none=True)
-    sections = Nested(CompleteDashboardSectionsSchema)
+    sections = sections_of(
+        "CompleteDashboard",
+        "popular",
+        "trending",
+        "recommended",
+        "favorites",
+        "watchlist",
+        "history",
+    )

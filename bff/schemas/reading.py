@@ -58,13 +58,13 @@ def _field(field: Any) -> Reader:
     def read(value: Any) -> Any:
         try:
             found = convert(value)
-            if found is None:
-                raise Malformed
         except Malformed:
             if essential:
                 raise
-            return otherwise()
-        return found
+            found = None
+        if found is None and essential:
+            raise Malformed
+        return otherwise() if found is None else found
 
     return read
 
@@ -72,8 +72,12 @@ def _field(field: Any) -> Reader:
 def _converter(field: Any) -> Reader:
     """Return what makes a value one of the field's type; None, or `Malformed`: it cannot be."""
     rules = {type(rule): rule for rule in field.validators}
+    if isinstance(field, fields.String) and OneOf not in rules:
+        empty = not field.allow_none  # where null is allowed, it is what an empty text means
+        return lambda value: value if type(value) is str and (value or empty) else None
     if isinstance(field, fields.String | fields.Date | fields.DateTime):
-        matches = re.compile(_pattern(field, rules.get(OneOf)), re.ASCII | re.DOTALL).fullmatch
+        pattern = "|".join(map(re.escape, rules[OneOf].choices)) if OneOf in rules else MOMENT
+        matches = re.compile(DAY if isinstance(field, fields.Date) else pattern, re.ASCII).fullmatch
         return lambda value: value if type(value) is str and matches(value) else None
     if isinstance(field, fields.Boolean):
         return lambda value: value if type(value) is bool else None
@@ -85,14 +89,6 @@ def _converter(field: Any) -> Reader:
         return partial(_readable, _field(field.value_field), dict)
     item, most = _field(field.inner), rules.get(Length, Length()).max
     return lambda value: list(_readable(item, list, value).values())[:most]
-
-
-def _pattern(field: Any, one_of: Any) -> str:
-    """Return what a text must match; where null is allowed, it is what an empty text means."""
-    if not isinstance(field, fields.String):
-        return DAY if isinstance(field, fields.Date) else MOMENT
-    choices = "|".join(map(re.escape, one_of.choices)) if one_of else ""
-    return choices or (".+" if field.allow_none else ".*")
 
 
 def _number(bounds: Range, *, whole: bool) -> Reader:

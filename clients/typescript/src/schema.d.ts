@@ -463,7 +463,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** List what is recommended to those who like a film */
+        /** List what TMDB recommends to those who like a film */
         get: operations["listRecommendedMovies"];
         put?: never;
         post?: never;
