@@ -184,13 +184,13 @@ def register(app: Flask, version: str) -> Api:
     parts.response("NOT_MODIFIED", _not_modified(), lazy=True)
     for kind in problems.KINDS.values():
         parts.response(HTTPStatus(kind.status).name, _problem(kind), lazy=True)
-    for name, content_type, cache in (
-        ("openapi_json", encode.JSON, FOR_A_WHILE),
-        ("openapi_swagger_ui", HTML, "no-cache"),
-        ("openapi_redoc", HTML, "no-cache"),
+    views = app.view_functions
+    for name, view, content_type, cache in (
+        ("openapi_json", lambda: orjson.dumps(api.spec.to_dict()), encode.JSON, FOR_A_WHILE),
+        ("openapi_swagger_ui", views["api-docs.openapi_swagger_ui"], HTML, "no-cache"),
+        ("openapi_redoc", views["api-docs.openapi_redoc"], HTML, "no-cache"),
     ):
-        made_once = _made_once(app.view_functions[f"api-docs.{name}"], content_type, cache)
-        app.endpoint(f"api-docs.{name}")(made_once)
+        app.endpoint(f"api-docs.{name}")(_made_once(view, content_type, cache))
     app.register_blueprint(
         flask.Blueprint(
             "docs_ui", __name__, static_folder=str(UI_FILES), static_url_path="/docs-ui"
@@ -226,7 +226,7 @@ def _problem(kind: problems.Kind) -> Json:
 
 
 def _made_once(view: Callable[[], Any], content_type: str, cache: str) -> Callable[[], Response]:
-    """Return a view of flask-smorest's that is rendered once and can be cached by clients."""
+    """Return a view that is rendered once, and that clients may cache."""
 
     @lru_cache(1)
     def made() -> bytes:

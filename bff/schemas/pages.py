@@ -84,7 +84,7 @@ class MarksSchema(AnswerSchema):
     )
 
 
-class MarkedFilmSchema(FilmSchema, MarksSchema):
+class MarkedFilmSchema(MarksSchema, FilmSchema):
     """A film with the user's marks."""
 
 

@@ -123,8 +123,8 @@ class VotesSchema(AnswerSchema):
     adult = flag("Whether it is for adults only.")
 
 
-class SummarySchema(VotesSchema):
-    """What a film has in a list and on its own."""
+class SummarySchema(AnswerSchema):
+    """What a film is called, and when it came out."""
 
     id = tmdb_id("film")
     title = text("Title in the language asked for.", "Fight Club")
@@ -137,7 +137,8 @@ class SummarySchema(VotesSchema):
     video = flag("Whether it is a video, such as a concert, rather than a film.")
 
 
-class FilmSchema(SummarySchema):
+# marshmallow takes the fields of the last base first.
+class FilmSchema(VotesSchema, SummarySchema):
     """A film in a list."""
 
     genre_ids = genre_ids()
@@ -233,7 +234,7 @@ class CollectionReferenceSchema(AnswerSchema):
     backdrop_path = picture("backdrop")
 
 
-class MovieDetailsSchema(SummarySchema):
+class MovieDetailsSchema(VotesSchema, SummarySchema):
     """A film with everything that TMDB knows about it."""
 
     genres = some(GenreSchema, "Genres.")
@@ -282,11 +283,11 @@ class JobSchema(AnswerSchema):
     credit_id = maybe_text("TMDB's id of the credit. Null: unknown.")
 
 
-class CastMemberSchema(PersonSummarySchema, RoleSchema):
+class CastMemberSchema(RoleSchema, PersonSummarySchema):
     """A member of the cast."""
 
 
-class CrewMemberSchema(PersonSummarySchema, JobSchema):
+class CrewMemberSchema(JobSchema, PersonSummarySchema):
     """A member of the crew."""
 
 
@@ -466,11 +467,11 @@ class PersonSchema(PersonSummarySchema):
     homepage = maybe_text("Address of their own site. Null: there is none.")
 
 
-class PersonCastCreditSchema(FilmSchema, RoleSchema):
+class PersonCastCreditSchema(RoleSchema, FilmSchema):
     """A film in which a person plays."""
 
 
-class PersonCrewCreditSchema(FilmSchema, JobSchema):
+class PersonCrewCreditSchema(JobSchema, FilmSchema):
     """A film on which a person worked."""
 
 

@@ -117,13 +117,14 @@ class House:
         usual = list(logging.getLogger("bff").handlers)
         self.app = bff.create_app(config)
         logging.getLogger("bff").handlers[:] = usual
-        self.parts: bff.Bff = self.app.extensions["bff"]
+        self.parts: Any = self.app.extensions["bff"]
+        self.guards = {"tmdb": self.parts.tmdb.guard, "users": self.parts.users.guard}
         assert self.parts.tmdb.cache is not None
         self.cache = self.parts.tmdb.cache
         self.cache._clock = self.clock
-        self._policies = {name: guard.policy for name, guard in self.parts.guards.items()}
+        self._policies = {name: guard.policy for name, guard in self.guards.items()}
         self.refusing: dict[str, _Refusing] = {}
-        for name, guard in self.parts.guards.items():
+        for name, guard in self.guards.items():
             guard._wire.close()
             self.refusing[name] = guard._wire = _Refusing(guard.policy.slots)
         self._http = self.app.test_client(use_cookies=False)
@@ -197,7 +198,7 @@ class House:
         self.renew()
         if case.cached:
             self.warm(case.page, age_s)
-        guard, call = self.parts.guards[case.call.upstream], case.call
+        guard, call = self.guards[case.call.upstream], case.call
         if case.fault.is_slow:
             self.give(call.upstream, SHORT_TIMEOUT_S)
         if case.fault.name == "refused":
@@ -213,22 +214,22 @@ class House:
         """Forget everything that earlier requests left behind."""
         for upstream in self.upstreams.values():
             upstream.heal()
-        for guard in self.parts.guards.values():
+        for guard in self.guards.values():
             if guard.bulkhead.in_flight >= guard.bulkhead.slots:
                 guard.bulkhead.in_flight = 0  # filled by hand
         assert until(self.is_idle, 5, 0.002), "a call did not give its slot back"
-        for name, guard in self.parts.guards.items():
+        for name, guard in self.guards.items():
             guard.policy = self._policies[name]
             guard._breakers.clear()
             guard._budget = RetryBudget()
             self.refusing[name].path = ""
         self.cache._call_s = TIMEOUT_S
-        governor = self.parts.guards["tmdb"]._governor
+        governor = self.guards["tmdb"]._governor
         assert governor is not None
         turns: Any = governor._turns
         turns._sent.clear()
         turns._paused_until = 0.0
-        store: Any = self.parts.store
+        store: Any = self.cache._store
         with store._opened().connection(commit=True) as db:
             db.execute("DELETE FROM answers")
         if store._leases is not None:
@@ -239,14 +240,14 @@ class House:
 
     def give(self, upstream: str, timeout_s: float) -> None:
         """Set the time that a call of an upstream has, until `renew`."""
-        guard = self.parts.guards[upstream]
+        guard = self.guards[upstream]
         guard.policy = replace(guard.policy, timeout_s=timeout_s)
         if upstream == "tmdb":
             self.cache._call_s = timeout_s
 
     def circuits(self, open_s: float | None) -> None:
         """Open circuits for `open_s` after 5 failures, or have none, until `renew`."""
-        for guard in self.parts.guards.values():
+        for guard in self.guards.values():
             policy = guard.policy.breaker
             assert policy is not None
             breaker = None if open_s is None else replace(policy, failures=5, open_s=open_s)
@@ -254,7 +255,7 @@ class House:
 
     def circuit_states(self, upstream: str) -> dict[str, str]:
         """Return the state of each circuit of an upstream."""
-        return {one.operation: one.state for one in self.parts.guards[upstream].breakers()}
+        return {one.operation: one.state for one in self.guards[upstream].breakers()}
 
     def warm(self, page: Page, age_s: float) -> None:
         """Put into the cache what a healthy page left there `age_s` ago."""
@@ -269,7 +270,7 @@ class House:
 
     def is_idle(self) -> bool:
         """Whether no call is out."""
-        return not any(guard.bulkhead.in_flight for guard in self.parts.guards.values())
+        return not any(guard.bulkhead.in_flight for guard in self.guards.values())
 
 
 def fill(guard: Guard) -> None:

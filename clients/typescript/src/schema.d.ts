@@ -882,38 +882,6 @@ export interface components {
         /** @description A film with the user's marks. */
         MarkedFilm: {
             /**
-             * @description Whether it is one of the user's favourites. Null: unknown.
-             * @example true
-             */
-            is_favorite: boolean | null;
-            /**
-             * @description Whether it is on the user's watchlist. Null: unknown.
-             * @example false
-             */
-            is_in_watchlist: boolean | null;
-            /**
-             * @description The user's stars, 1 to 5. Null: none or unknown.
-             * @example 5
-             */
-            user_rating: number | null;
-            /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
-            /**
              * @description TMDB's number of the film.
              * @example 550
              */
@@ -953,8 +921,40 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description TMDB's numbers of the genres. */
             genre_ids: number[];
+            /**
+             * @description Whether it is one of the user's favourites. Null: unknown.
+             * @example true
+             */
+            is_favorite: boolean | null;
+            /**
+             * @description Whether it is on the user's watchlist. Null: unknown.
+             * @example false
+             */
+            is_in_watchlist: boolean | null;
+            /**
+             * @description The user's stars, 1 to 5. Null: none or unknown.
+             * @example 5
+             */
+            user_rating: number | null;
         };
         /** @description How a part of a page came about. */
         Section: {
@@ -1128,6 +1128,37 @@ export interface components {
         /** @description A member of the cast. */
         CastMember: {
             /**
+             * @description TMDB's number of the person.
+             * @example 819
+             */
+            id: number;
+            /**
+             * @description Name.
+             * @example Edward Norton
+             */
+            name: string;
+            /** @description Name in the original script. */
+            original_name: string;
+            /**
+             * @description 0 not set, 1 female, 2 male, 3 non-binary.
+             * @example 2
+             */
+            gender: number;
+            /**
+             * @description Such as `Acting`. Null: unknown.
+             * @example Acting
+             */
+            known_for_department: string | null;
+            /**
+             * @description TMDB's measure of attention.
+             * @example 8.1
+             */
+            popularity: number;
+            /** @description Path of the portrait, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            profile_path: string | null;
+            /** @description Whether they are known for adult films. */
+            adult: boolean;
+            /**
              * @description Who is played; empty where unknown.
              * @example Narrator
              */
@@ -1139,6 +1170,9 @@ export interface components {
             order: number | null;
             /** @description TMDB's id of the credit. Null: unknown. */
             credit_id: string | null;
+        };
+        /** @description A member of the crew. */
+        CrewMember: {
             /**
              * @description TMDB's number of the person.
              * @example 819
@@ -1170,9 +1204,6 @@ export interface components {
             profile_path: string | null;
             /** @description Whether they are known for adult films. */
             adult: boolean;
-        };
-        /** @description A member of the crew. */
-        CrewMember: {
             /**
              * @description Job; empty where unknown.
              * @example Director
@@ -1185,37 +1216,6 @@ export interface components {
             department: string;
             /** @description TMDB's id of the credit. Null: unknown. */
             credit_id: string | null;
-            /**
-             * @description TMDB's number of the person.
-             * @example 819
-             */
-            id: number;
-            /**
-             * @description Name.
-             * @example Edward Norton
-             */
-            name: string;
-            /** @description Name in the original script. */
-            original_name: string;
-            /**
-             * @description 0 not set, 1 female, 2 male, 3 non-binary.
-             * @example 2
-             */
-            gender: number;
-            /**
-             * @description Such as `Acting`. Null: unknown.
-             * @example Acting
-             */
-            known_for_department: string | null;
-            /**
-             * @description TMDB's measure of attention.
-             * @example 8.1
-             */
-            popularity: number;
-            /** @description Path of the portrait, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
-            profile_path: string | null;
-            /** @description Whether they are known for adult films. */
-            adult: boolean;
         };
         /** @description The parts of the page. */
         EnrichedMovieSections: {
@@ -1226,23 +1226,6 @@ export interface components {
         };
         /** @description A film with people, related films and the user's data. */
         EnrichedMovie: {
-            /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
             /**
              * @description TMDB's number of the film.
              * @example 550
@@ -1283,6 +1266,23 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description Genres. */
             genres: components["schemas"]["Genre"][];
             /**
@@ -1362,38 +1362,6 @@ export interface components {
         /** @description A film that the user may like, with the reason. */
         RecommendedFilm: {
             /**
-             * @description Whether it is one of the user's favourites. Null: unknown.
-             * @example true
-             */
-            is_favorite: boolean | null;
-            /**
-             * @description Whether it is on the user's watchlist. Null: unknown.
-             * @example false
-             */
-            is_in_watchlist: boolean | null;
-            /**
-             * @description The user's stars, 1 to 5. Null: none or unknown.
-             * @example 5
-             */
-            user_rating: number | null;
-            /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
-            /**
              * @description TMDB's number of the film.
              * @example 550
              */
@@ -1433,8 +1401,40 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description TMDB's numbers of the genres. */
             genre_ids: number[];
+            /**
+             * @description Whether it is one of the user's favourites. Null: unknown.
+             * @example true
+             */
+            is_favorite: boolean | null;
+            /**
+             * @description Whether it is on the user's watchlist. Null: unknown.
+             * @example false
+             */
+            is_in_watchlist: boolean | null;
+            /**
+             * @description The user's stars, 1 to 5. Null: none or unknown.
+             * @example 5
+             */
+            user_rating: number | null;
             because: components["schemas"]["Because"];
         };
         /** @description A film that the user has begun and not finished. */
@@ -1861,23 +1861,6 @@ export interface components {
         /** @description A film in a list. */
         Film: {
             /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
-            /**
              * @description TMDB's number of the film.
              * @example 550
              */
@@ -1917,6 +1900,23 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description TMDB's numbers of the genres. */
             genre_ids: number[];
         };
@@ -2003,23 +2003,6 @@ export interface components {
         /** @description A film with everything that TMDB knows about it. */
         MovieDetails: {
             /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
-            /**
              * @description TMDB's number of the film.
              * @example 550
              */
@@ -2059,6 +2042,23 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description Genres. */
             genres: components["schemas"]["Genre"][];
             /**
@@ -2325,23 +2325,6 @@ export interface components {
         /** @description A film. */
         MovieResult: {
             /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
-            /**
              * @description TMDB's number of the film.
              * @example 550
              */
@@ -2381,6 +2364,23 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description TMDB's numbers of the genres. */
             genre_ids: number[];
             /**
@@ -2591,17 +2591,45 @@ export interface components {
         /** @description A film in which a person plays. */
         PersonCastCredit: {
             /**
-             * @description Who is played; empty where unknown.
-             * @example Narrator
+             * @description TMDB's number of the film.
+             * @example 550
              */
-            character: string;
+            id: number;
             /**
-             * @description Position in the cast, from 0. Null: unknown.
-             * @example 0
+             * @description Title in the language asked for.
+             * @example Fight Club
              */
-            order: number | null;
-            /** @description TMDB's id of the credit. Null: unknown. */
-            credit_id: string | null;
+            title: string;
+            /**
+             * @description Title in the original language.
+             * @example Fight Club
+             */
+            original_title: string;
+            /**
+             * @description Original language as ISO 639-1.
+             * @example en
+             */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
             /**
              * @description Average vote, 0 to 10; 0 without votes.
              * @example 8.438
@@ -2619,6 +2647,23 @@ export interface components {
             popularity: number;
             /** @description Whether it is for adults only. */
             adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description Who is played; empty where unknown.
+             * @example Narrator
+             */
+            character: string;
+            /**
+             * @description Position in the cast, from 0. Null: unknown.
+             * @example 0
+             */
+            order: number | null;
+            /** @description TMDB's id of the credit. Null: unknown. */
+            credit_id: string | null;
+        };
+        /** @description A film on which a person worked. */
+        PersonCrewCredit: {
             /**
              * @description TMDB's number of the film.
              * @example 550
@@ -2659,11 +2704,25 @@ export interface components {
             backdrop_path: string | null;
             /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
             /** @description TMDB's numbers of the genres. */
             genre_ids: number[];
-        };
-        /** @description A film on which a person worked. */
-        PersonCrewCredit: {
             /**
              * @description Job; empty where unknown.
              * @example Director
@@ -2676,65 +2735,6 @@ export interface components {
             department: string;
             /** @description TMDB's id of the credit. Null: unknown. */
             credit_id: string | null;
-            /**
-             * @description Average vote, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Number of votes.
-             * @example 27280
-             */
-            vote_count: number;
-            /**
-             * @description TMDB's measure of attention, from 0 without an upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /** @description Whether it is for adults only. */
-            adult: boolean;
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /** @description What it is about; empty where it is not translated. */
-            overview: string;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /** @description Whether it is a video, such as a concert, rather than a film. */
-            video: boolean;
-            /** @description TMDB's numbers of the genres. */
-            genre_ids: number[];
         };
         /** @description The films of a person. */
         PersonCredits: {
