@@ -143,15 +143,16 @@ def create_app(config: Config) -> Flask:
 
 def services_of(config: Config, parts: Bff, identity: Identity) -> Services:
     """Return what the views work with."""
+    stubs = web.stub_origins(config.tmdb.base_url, config.users.base_url)
     return Services(
-        parts.fan_out,
-        parts.tmdb,
-        parts.users,
-        identity,
-        Encoder(),
-        parts.health,
-        parts.close,
-        {} if config.tmdb_is_live else web.stubs(config.tmdb.base_url, config.users.base_url),
+        fan_out=parts.fan_out,
+        tmdb=parts.tmdb,
+        users=parts.users,
+        identity=identity,
+        encoder=Encoder(),
+        health=parts.health,
+        close=parts.close,
+        stubs={} if config.tmdb_is_live else stubs,
     )
 
 

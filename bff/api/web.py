@@ -59,7 +59,7 @@ def stub_addresses() -> Response:
     return encode.settled(orjson.dumps(dict(services().stubs)), encode.JSON)
 
 
-def stubs(tmdb_url: str, users_url: str) -> dict[str, str]:
+def stub_origins(tmdb_url: str, users_url: str) -> dict[str, str]:
     """Return the addresses that the page may reach beside its own where TMDB is the stub."""
     return {"tmdb": _origin(tmdb_url), "users": _origin(users_url)}
 
