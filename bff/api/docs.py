@@ -119,12 +119,14 @@ class Rules(BasePlugin):
 
 def _statuses(path: str, method: str, operation: Json) -> set[int]:
     """Return the failures that an operation can answer with because of what it is."""
+    personal, reads = path.startswith(PERSONAL), method == "get"
     rules = {
         (422, 500): True,
-        (304,): method == "get",
+        (304,): reads,
         (400, 413, 415): "requestBody" in operation,
-        (401,): path.startswith(PERSONAL),
-        (404,): "{" in path,
+        (401,): personal,
+        (404,): "{" in path or method == "post",
+        (409,): personal and not reads,
         (429, 502, 503, 504): path.startswith("/api/"),
     }
     return {status for statuses, holds in rules.items() if holds for status in statuses}

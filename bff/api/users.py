@@ -37,8 +37,6 @@ blp = Blueprint("Users", __name__, url_prefix="/api/users")
 identity.guard(blp)
 blp.before_request(refuse_query)
 repeatable = partial(blp.arguments, bodies.IdempotencySchema, location="headers")
-conflict = partial(blp.alt_response, 409, response="CONFLICT")
-unknown_film = partial(blp.alt_response, 404, response="NOT_FOUND")
 added = partial(blp.alt_response, 201, description="The film was added.", success=True)
 
 
@@ -56,8 +54,6 @@ class Favorites(MethodView):
     @repeatable()
     @blp.arguments(bodies.FavoriteEntrySchema)
     @blp.response(201, library.FavoriteWrittenSchema, headers={**LOCATION, **SENT})
-    @unknown_film()
-    @conflict()
     def post(self, headers: Headers, body: Json) -> Response:
         """Add a film to the user's favorites
 
@@ -82,7 +78,6 @@ class Favorite(MethodView):
     @blp.arguments(bodies.FavoriteChangeSchema)
     @blp.response(200, library.FavoriteWrittenSchema, headers=SENT)
     @added(schema=library.FavoriteWrittenSchema)
-    @conflict()
     def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
         """Set or change a film of the user's favorites
 
@@ -95,7 +90,6 @@ class Favorite(MethodView):
     @blp.doc(operationId="removeFavorite")
     @repeatable()
     @blp.response(200, library.FavoriteRemovedSchema, headers=SENT)
-    @conflict()
     def delete(self, headers: Headers, movie_id: int) -> Response:
         """Remove a film from the user's favorites"""
         return _remove("favorites", headers, movie_id)
@@ -115,8 +109,6 @@ class Watchlist(MethodView):
     @repeatable()
     @blp.arguments(bodies.WatchlistEntrySchema)
     @blp.response(201, library.WatchlistItemWrittenSchema, headers={**LOCATION, **SENT})
-    @unknown_film()
-    @conflict()
     def post(self, headers: Headers, body: Json) -> Response:
         """Add a film to the user's watchlist
 
@@ -140,7 +132,6 @@ class WatchlistItem(MethodView):
     @blp.arguments(bodies.WatchlistChangeSchema)
     @blp.response(200, library.WatchlistItemWrittenSchema, headers=SENT)
     @added(schema=library.WatchlistItemWrittenSchema)
-    @conflict()
     def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
         """Set or change a film of the user's watchlist
 
@@ -151,7 +142,6 @@ class WatchlistItem(MethodView):
     @blp.doc(operationId="removeFromWatchlist")
     @repeatable()
     @blp.response(200, library.WatchlistItemRemovedSchema, headers=SENT)
-    @conflict()
     def delete(self, headers: Headers, movie_id: int) -> Response:
         """Remove a film from the user's watchlist"""
         return _remove("watchlist", headers, movie_id)
@@ -183,7 +173,6 @@ class HistoryItem(MethodView):
     @blp.arguments(bodies.ProgressSchema)
     @blp.response(200, library.HistoryItemWrittenSchema, headers=SENT)
     @added(schema=library.HistoryItemWrittenSchema)
-    @conflict()
     def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
         """Set or change a film of the user's history
 
@@ -196,7 +185,6 @@ class HistoryItem(MethodView):
     @blp.doc(operationId="removeFromHistory")
     @repeatable()
     @blp.response(200, library.HistoryItemRemovedSchema, headers=SENT)
-    @conflict()
     def delete(self, headers: Headers, movie_id: int) -> Response:
         """Remove a film from the user's history"""
         return _remove("history", headers, movie_id)

@@ -1,13 +1,11 @@
-"""What the schemas are built from: answers, unions, and fields with their descriptions."""
+"""What the schemas of answers are built from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, fields
-from marshmallow.validate import OneOf, Range
 
 Json = dict[str, Any]
 
@@ -58,44 +56,3 @@ class UnionSchema(AnswerSchema):
         if not isinstance(tag, str) or tag not in cls.variants:
             raise Malformed(cls.tag)
         return cls.variants[tag]
-
-
-def field(kind: Any, description: str, *examples: Any, **options: Any) -> Any:
-    """Return a field of marshmallow's with its description and examples for the document."""
-    told: Json = {"description": description}
-    if examples:
-        told["examples"] = list(examples)
-    return kind(metadata=told, **options)
-
-
-# Without a value, a `maybe_` field is null; any other is empty, 0 or false.
-text = partial(field, fields.String, dump_default="")
-maybe_text = partial(field, fields.String, allow_none=True)  # never empty: null says that
-maybe_day = partial(field, fields.Date, allow_none=True)
-maybe_moment = partial(field, fields.DateTime, allow_none=True)
-count = partial(field, fields.Integer, dump_default=0, validate=Range(min=0))
-maybe_count = partial(field, fields.Integer, allow_none=True, validate=Range(min=0))
-amount = partial(field, fields.Float, dump_default=0.0)
-maybe_amount = partial(field, fields.Float, allow_none=True)
-flag = partial(field, fields.Boolean, dump_default=False)
-maybe_flag = partial(field, fields.Boolean, allow_none=True)
-# Without a value, the object around these is worthless.
-string = partial(field, fields.String)
-integer = partial(field, fields.Integer)
-
-
-def maybe(schema: type[Schema], description: str) -> Any:
-    """Return the field of an object that may be null."""
-    return field(partial(fields.Nested, schema), description, allow_none=True)
-
-
-def one_of(choices: Iterable[str], description: str, **options: Any) -> Any:
-    """Return the field of a text that is one of a few."""
-    known = list(choices)
-    return string(description, known[0], validate=OneOf(known), **options)
-
-
-def many(item: type[Schema] | fields.Field[Any], description: str, **options: Any) -> Any:
-    """Return the field of a list of objects or values; `options` are those of `fields.List`."""
-    inner = fields.Nested(item) if isinstance(item, type) else item
-    return field(partial(fields.List, inner), description, **options)

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields
 from marshmallow.validate import Length, Range, Regexp
 
-from bff.schemas.base import field
+from bff.schemas import fields as f
 from bff.schemas.tmdb import MOST_ID
 
 
@@ -58,7 +58,7 @@ class WatchlistChangeSchema(BodySchema):
             "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
         },
     )
-    poster_path = field(
+    poster_path = f.field(
         fields.String,
         "Path of the poster. Omitted: as it was; of a new entry TMDB's.",
         "/pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg",
@@ -70,7 +70,7 @@ class WatchlistChangeSchema(BodySchema):
 class WatchlistEntrySchema(WatchlistChangeSchema):
     """A film for the watchlist."""
 
-    movie_id = field(
+    movie_id = f.field(
         JsonInteger, "TMDB's number of the film.", 550, required=True, validate=Range(1, MOST_ID)
     )
 
@@ -78,7 +78,7 @@ class WatchlistEntrySchema(WatchlistChangeSchema):
 class FavoriteChangeSchema(WatchlistChangeSchema):
     """What can be set on a favourite."""
 
-    rating = field(JsonInteger, "Stars, 1 to 5.", 5, validate=Range(1, 5))
+    rating = f.field(JsonInteger, "Stars, 1 to 5.", 5, validate=Range(1, 5))
 
 
 class FavoriteEntrySchema(FavoriteChangeSchema, WatchlistEntrySchema):
@@ -88,7 +88,7 @@ class FavoriteEntrySchema(FavoriteChangeSchema, WatchlistEntrySchema):
 class ProgressSchema(BodySchema):
     """How much of a film was watched."""
 
-    progress = field(
+    progress = f.field(
         JsonNumber, "Share that was watched, 0 to 1.", 0.4, required=True, validate=Range(0, 1)
     )
 
@@ -101,7 +101,7 @@ class IdempotencySchema(Schema):
 
         unknown = EXCLUDE
 
-    key = field(
+    key = f.field(
         fields.String,
         "Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it "
         "is not done twice, and the first answer comes again, even where TMDB's data of the film "

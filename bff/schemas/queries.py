@@ -11,7 +11,7 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, fields, post_load
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
-from bff.schemas.base import field
+from bff.schemas import fields as f
 from bff.schemas.tmdb import MOST_PAGES
 
 QUERY_LENGTH = 200
@@ -28,8 +28,10 @@ SORTS = tuple(
 class Digits(fields.Integer):
     """Digits and perhaps a sign; Python also takes 1_0, spaces and the digits of other scripts."""
 
+    spelling = r"-?[0-9]{1,18}"
+
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,18}", str(value), re.ASCII):
+        if not re.fullmatch(self.spelling, str(value), re.ASCII):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -37,9 +39,10 @@ class Digits(fields.Integer):
 class Decimal(fields.Float):
     """A decimal number."""
 
+    spelling = r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?"
+
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
-        pattern = r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?"
-        if not re.fullmatch(pattern, str(value), re.ASCII):
+        if not re.fullmatch(self.spelling, str(value), re.ASCII):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -68,27 +71,27 @@ def matching(pattern: str, error: str) -> Regexp:
 
 
 flag = partial(
-    field,
+    f.field,
     fields.Boolean,
     load_default=False,
     truthy={"true", "True", "1"},
     falsy={"false", "False", "0"},
 )
-day = partial(field, fields.Date)
+day = partial(f.field, fields.Date)
 country = partial(
-    field, Country, validate=matching("[A-Za-z]{2}", "A country as ISO 3166-1, such as US.")
+    f.field, Country, validate=matching("[A-Za-z]{2}", "A country as ISO 3166-1, such as US.")
 )
 code = partial(
-    field,
+    f.field,
     fields.String,
     validate=matching(
         r"[A-Za-z0-9.+ -]{1,20}([,|][A-Za-z0-9.+ -]{1,20}){0,19}",
         "Codes, joined by a comma (and) or a pipe (or).",
     ),
 )
-release_year = partial(field, Digits, validate=Range(1800, 2200))
-number = partial(field, Digits, validate=Range(0, 10**9))
-vote = partial(field, Decimal, validate=Range(0, 10))
+release_year = partial(f.field, Digits, validate=Range(1800, 2200))
+number = partial(f.field, Digits, validate=Range(0, 10**9))
+vote = partial(f.field, Decimal, validate=Range(0, 10))
 
 
 def ids(what: str, example: str, **options: Any) -> Any:
@@ -97,7 +100,7 @@ def ids(what: str, example: str, **options: Any) -> Any:
         r"[0-9]{1,10}([,|][0-9]{1,10}){0,49}", "Numbers, joined by a comma (and) or a pipe (or)."
     )
     told = f"TMDB's numbers of {what}; comma for and, pipe for or."
-    return field(fields.String, told, example, validate=rule, **options)
+    return f.field(fields.String, told, example, validate=rule, **options)
 
 
 class QuerySchema(Schema):
@@ -128,7 +131,7 @@ class NoQuerySchema(QuerySchema):
 class FilmQuerySchema(QuerySchema):
     """What every read of TMDB takes."""
 
-    language = field(
+    language = f.field(
         Language,
         "Language of the texts, as BCP 47. Without it TMDB answers in English.",
         "en-US",
@@ -143,13 +146,13 @@ class FilmQuerySchema(QuerySchema):
 class PageQuerySchema(FilmQuerySchema):
     """A page of a list."""
 
-    page = field(Digits, "Page, from 1 to 500.", 1, load_default=1, validate=Range(1, MOST_PAGES))
+    page = f.field(Digits, "Page, from 1 to 500.", 1, load_default=1, validate=Range(1, MOST_PAGES))
 
 
 class MultiSearchQuerySchema(PageQuerySchema):
     """A search for anything."""
 
-    query = field(
+    query = f.field(
         fields.String,
         "What to search for.",
         "fight club",
@@ -181,7 +184,9 @@ class MovieSearchQuerySchema(SearchQuerySchema):
 class DiscoverQuerySchema(PageQuerySchema):
     """TMDB's filters; all must hold. A name with a dot is a `data_key`, as it is no Python name."""
 
-    sort_by = field(fields.String, "Order of the films.", "popularity.desc", validate=OneOf(SORTS))
+    sort_by = f.field(
+        fields.String, "Order of the films.", "popularity.desc", validate=OneOf(SORTS)
+    )
     include_adult = flag("Whether to include adult films.")
     include_video = flag("Whether to include videos, such as concerts.")
     with_genres = ids("genres", "18")
@@ -232,7 +237,7 @@ class RevisionSchema(Schema):
 
         unknown = EXCLUDE
 
-    revision = field(
+    revision = f.field(
         fields.String,
         "What the last write answered in its header of the same name: the answer is at least as "
         "new. The cookie `library_revision` does the same for a browser.",

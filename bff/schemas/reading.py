@@ -87,8 +87,9 @@ def _converter(field: Any) -> Reader:
         return reader(type(field.schema))
     if isinstance(field, fields.Dict):
         return partial(_readable, _field(field.value_field), dict)
-    item, most = _field(field.inner), rules.get(Length, Length()).max
-    return lambda value: list(_readable(item, list, value).values())[:most]
+    item, then = _field(field.inner), field.metadata.get("then", list)
+    most = rules[Length].max if Length in rules else None
+    return lambda value: then(_readable(item, list, value).values())[:most]
 
 
 def _number(bounds: Range, *, whole: bool) -> Reader:

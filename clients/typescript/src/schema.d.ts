@@ -3013,26 +3013,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description It is in the list already, or the same Idempotency-Key is at work. */
-        CONFLICT: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/conflict",
-                 *       "title": "Conflict",
-                 *       "status": 409,
-                 *       "detail": "It is in the list already, or the same Idempotency-Key is at work.",
-                 *       "instance": "/api/movies/999999999",
-                 *       "request_id": "example-request-1"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description The body is not JSON, or has a key more than once. */
         BAD_REQUEST: {
             headers: {
@@ -3046,6 +3026,26 @@ export interface components {
                  *       "title": "Malformed request",
                  *       "status": 400,
                  *       "detail": "The body is not JSON, or has a key more than once.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description It is in the list already, or the same Idempotency-Key is at work. */
+        CONFLICT: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/conflict",
+                 *       "title": "Conflict",
+                 *       "status": 409,
+                 *       "detail": "It is in the list already, or the same Idempotency-Key is at work.",
                  *       "instance": "/api/movies/999999999",
                  *       "request_id": "example-request-1"
                  *     }
