@@ -55,7 +55,10 @@ CHALLENGE = {
 }
 PATH_PARAMETERS: dict[str, Json] = {
     "movie_id": {"description": "TMDB's number of the film; 550 is Fight Club.", "example": 550},
-    "person_id": {"description": "TMDB's number of the person; 819 is Edward Norton."},
+    "person_id": {
+        "description": "TMDB's number of the person; 819 is Edward Norton.",
+        "example": 819,
+    },
     "window": {"description": "Window of time that counts.", "example": "week"},
 }
 PERSONAL = ("/api/dashboard/", "/api/users/")
@@ -100,7 +103,9 @@ class Rules(BasePlugin):
     ) -> None:
         """Say what every operation of a path can be asked and can answer."""
         for parameter in parameters:
-            parameter.update(PATH_PARAMETERS[parameter["name"]])
+            what = parameter["name"].removesuffix("_id")
+            told = {"description": f"TMDB's number of the {what}."}
+            parameter.update(PATH_PARAMETERS.get(parameter["name"], told))
         for method, operation in operations.items():
             responses = operation["responses"]
             for status in sorted(_statuses(str(path), method, operation) - responses.keys()):
@@ -147,7 +152,7 @@ def _words(schema: Any) -> str:
 def _describe(response: Json) -> None:
     """Describe an answer by its schema, where the view says nothing else."""
     response.setdefault("headers", {})["X-Request-ID"] = "X-Request-ID"
-    for content in response["content"].values():
+    for content in response.get("content", {}).values():
         if isinstance(content["schema"], Schema) and response["description"] == "OK":
             response["description"] = _words(content["schema"])
 

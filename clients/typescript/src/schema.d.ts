@@ -607,7 +607,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description TMDB's number of the person; 819 is Edward Norton. */
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
                 person_id: number;
             };
             cookie?: never;
@@ -627,7 +630,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description TMDB's number of the person; 819 is Edward Norton. */
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
                 person_id: number;
             };
             cookie?: never;
@@ -4722,7 +4728,10 @@ export interface operations {
                 "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
             };
             path: {
-                /** @description TMDB's number of the person; 819 is Edward Norton. */
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
                 person_id: number;
             };
             cookie?: never;
@@ -4762,7 +4771,10 @@ export interface operations {
                 "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
             };
             path: {
-                /** @description TMDB's number of the person; 819 is Edward Norton. */
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
                 person_id: number;
             };
             cookie?: never;
