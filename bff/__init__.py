@@ -118,37 +118,38 @@ def create_app(config: Config) -> Flask:
         hops = config.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops)  # type: ignore[method-assign]
     parts = Bff(config)
-    app.extensions["bff"] = parts
     auth = config.auth
     identity = Identity(auth.required, auth.secret, auth.algorithm, auth.audience)
     if parts.traces:
         parts.traces.instrument(app)
+    app.extensions["bff"] = services_of(config, parts, identity)
     lifecycle.register(app, config.page_deadline_s)
     problems.register(app)
     cors.register(app, config.cors_origins)
     if config.rate_limit_enabled:
         limiter = limits.RateLimiter(config.rate_limit_per_minute, config.redis_url)
         limits.register(app, limiter, identity)
-    services = Services(
-        parts.fan_out,
-        parts.tmdb,
-        parts.users,
-        identity,
-        Encoder(config.cache.page_bytes),
-        parts.health,
-        config.tmdb_is_live,
-    )
     api = docs.register(app, VERSION)
-    api.register_blueprint(dashboard.blueprint(services, api.components))
-    for blueprint in movies.blueprints(services, api.components):
+    for blueprint in (dashboard.blp, users.blp, movies.movies, movies.people, health.blp):
         api.register_blueprint(blueprint)
-    api.register_blueprint(users.blueprint(services, api.components))
-    api.register_blueprint(health.blueprint(services, api.components, VERSION))
+    app.register_blueprint(web.blp)
     app.cli.add_command(doctor.command(lambda: _subject(config, parts)))
-    app.register_blueprint(
-        web.blueprint(config.tmdb_is_live, config.tmdb.base_url, config.users.base_url)
-    )
     return app
+
+
+def services_of(config: Config, parts: Bff, identity: Identity) -> Services:
+    """Return what the views work with."""
+    stubs = web.stub_origins(config.tmdb.base_url, config.users.base_url)
+    return Services(
+        fan_out=parts.fan_out,
+        tmdb=parts.tmdb,
+        users=parts.users,
+        identity=identity,
+        encoder=Encoder(config.cache.page_bytes),
+        health=parts.health,
+        close=parts.close,
+        stubs={} if config.tmdb_is_live else stubs,
+    )
 
 
 def _subject(config: Config, parts: Bff) -> doctor.Subject:

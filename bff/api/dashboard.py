@@ -4,73 +4,76 @@ from __future__ import annotations
 
 from flask import Response
 
-from bff.api.blueprint import UPSTREAM, Blueprint
-from bff.api.schemas import answers
-from bff.api.schemas.documents import Components
-from bff.api.schemas.headers import RevisionSchema
-from bff.api.schemas.queries import FilmQuerySchema, PageQuerySchema, SearchQuerySchema
-from bff.api.services import Services
+from bff.api import identity
+from bff.api.blueprint import Blueprint, Query
+from bff.api.services import services
 from bff.pages import complete, feed, movie, search
+from bff.schemas import pages
+from bff.schemas.queries import FilmQuerySchema, PageQuerySchema, SearchQuerySchema
 
-Query = dict[str, str]
-PERSONAL: tuple[dict[str, list[str]], ...] = ({"bearer": []}, {})
+blp = Blueprint("Dashboard", __name__, url_prefix="/api/dashboard")
+identity.guard(blp)
 
 
-def blueprint(services: Services, components: Components) -> Blueprint:
-    """Return the routes under `/api/dashboard`."""
-    blp = Blueprint("Dashboard", __name__, url_prefix="/api/dashboard")
-    services.identity.guard(blp)
-    tmdb, users, run = services.tmdb, services.users, services.fan_out.run
-    who, page = services.identity.user, services.encoder.page
+@blp.route("/feed")
+@blp.doc(operationId="getFeed")
+@blp.arguments(PageQuerySchema, location="query")
+@blp.response(200, pages.FeedSchema)
+def feed_page(query: Query) -> Response:
+    """Get the feed: popular films with the user's marks
 
-    @blp.route("/feed")
-    @blp.doc(security=PERSONAL)
-    @blp.query(PageQuerySchema)
-    @blp.header(RevisionSchema)
-    @blp.response(200, components.ref(answers.FEED))
-    @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
-    def feed_page(query: Query) -> Response:
-        """Get the feed: popular films with the user's marks"""
-        outcomes = run(feed.plan(tmdb, users, who(), query))
-        return page("feed", outcomes, lambda: feed.assemble(outcomes))
+    Required: `movies`. Where the user service does not answer, the marks are null.
+    """
+    parts = services()
+    user = parts.identity.user()
+    outcomes = parts.fan_out.run(feed.plan(parts.tmdb, parts.users, user, query))
+    return parts.encoder.page("feed", outcomes, lambda: feed.assemble(outcomes))
 
-    @blp.route("/movie/<tmdb_id:movie_id>/enriched")
-    @blp.doc(security=PERSONAL)
-    @blp.query(FilmQuerySchema)
-    @blp.header(RevisionSchema)
-    @blp.response(200, components.ref(answers.ENRICHED))
-    @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
-    def movie_page(query: Query, movie_id: int) -> Response:
-        """Get a film with people, related films and the user's data"""
-        outcomes = run(movie.plan(tmdb, users, who(), movie_id, query))
-        return page("movie", outcomes, lambda: movie.assemble(outcomes))
 
-    @blp.route("/complete")
-    @blp.doc(security=PERSONAL)
-    @blp.query(PageQuerySchema)
-    @blp.header(RevisionSchema)
-    @blp.response(200, components.ref(answers.COMPLETE))
-    @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
-    def complete_page(query: Query) -> Response:
-        """Get everything that the first screen shows"""
-        outcomes = run(complete.plan(tmdb, users, who(), query))
-        recommendations = run(complete.plan_recommended(tmdb, outcomes, query))
-        return page(
-            "complete",
-            {**outcomes, **recommendations},
-            lambda: complete.assemble(outcomes, recommendations),
-        )
+@blp.route("/movie/<tmdb_id:movie_id>/enriched")
+@blp.doc(operationId="getEnrichedMovie")
+@blp.arguments(FilmQuerySchema, location="query")
+@blp.response(200, pages.EnrichedMovieSchema)
+def movie_page(query: Query, movie_id: int) -> Response:
+    """Get a film with people, related films and the user's data
 
-    @blp.route("/search/enriched")
-    @blp.doc(security=PERSONAL)
-    @blp.query(SearchQuerySchema)
-    @blp.header(RevisionSchema)
-    @blp.response(200, components.ref(answers.SEARCH))
-    @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
-    def search_page(query: Query) -> Response:
-        """Search films by title, with the user's marks"""
-        outcomes = run(search.plan(tmdb, users, who(), query))
-        words = query["query"]
-        return page(f"search {words}", outcomes, lambda: search.assemble(outcomes, words))
+    Required: `movie`. It takes one call of TMDB.
+    """
+    parts = services()
+    user = parts.identity.user()
+    outcomes = parts.fan_out.run(movie.plan(parts.tmdb, parts.users, user, movie_id, query))
+    return parts.encoder.page("movie", outcomes, lambda: movie.assemble(outcomes))
 
-    return blp
+
+@blp.route("/complete")
+@blp.doc(operationId="getCompleteDashboard")
+@blp.arguments(PageQuerySchema, location="query")
+@blp.response(200, pages.CompleteDashboardSchema)
+def complete_page(query: Query) -> Response:
+    """Get everything that the first screen shows
+
+    No part is required: it fails only where every part is unavailable. `page` turns the pages of
+    the popular films; the rest stays as it is.
+    """
+    parts = services()
+    user = parts.identity.user()
+    outcomes = parts.fan_out.run(complete.plan(parts.tmdb, parts.users, user, query))
+    more = parts.fan_out.run(complete.plan_recommended(parts.tmdb, outcomes, query))
+    return parts.encoder.page(
+        "complete", {**outcomes, **more}, lambda: complete.assemble(outcomes, more)
+    )
+
+
+@blp.route("/search/enriched")
+@blp.doc(operationId="searchEnriched")
+@blp.arguments(SearchQuerySchema, location="query")
+@blp.response(200, pages.EnrichedSearchSchema)
+def search_page(query: Query) -> Response:
+    """Search films by title, with the user's marks
+
+    Required: `results`. A search that failed is an error, never an empty list.
+    """
+    parts = services()
+    user, words = parts.identity.user(), query["query"]
+    outcomes = parts.fan_out.run(search.plan(parts.tmdb, parts.users, user, query))
+    return parts.encoder.page(f"search {words}", outcomes, lambda: search.assemble(outcomes, words))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -9,192 +12,149 @@ from typing import Any
 import flask
 import flask_smorest
 import orjson
+from apispec import APISpec, BasePlugin
 from flask import Flask, Response
+from marshmallow import Schema
+from werkzeug.exceptions import HTTPException
 
-from bff.api import encode
-from bff.api.blueprint import CONVERTERS, refuse_query
-from bff.api.problems import CONTENT_TYPE, KINDS
-from bff.api.schemas import answers
-from bff.api.schemas.documents import Components
-from bff.api.schemas.operations import completed
+from bff.api import encode, problems
+from bff.api.blueprint import TmdbIdConverter, WindowConverter, refuse_query
+from bff.schemas.base import UnionSchema
+from bff.schemas.problems import ProblemSchema, UpstreamProblemSchema
+from bff.schemas.queries import RevisionSchema
+from bff.schemas.tmdb import MOST_ID
 
+Json = dict[str, Any]
 UI_FILES = Path(__file__).resolve().parents[2] / "docs_ui"
-_DESCRIPTION = """One API for movie frontends over TMDB and a user service.
-
-**Partial pages.** Every page of the dashboard says in `sections` how each of its parts came
-about, and the header `X-Degraded` lists the parts that are not `ok`. What is not known is
-`null`: never `false`, 0 or an empty list.
-
-**Errors** are problem documents (RFC 9457, `application/problem+json`). `type` is an address of
-this service that explains the kind; `request_id` stands in the log as well. Unknown parameters
-and unknown fields are refused (422). A method that a path does not have is 405 with `Allow`.
-
-**Conditional requests.** A GET whose parts are all fresh has a strong `ETag`; `If-None-Match`
-gives 304 without a body. HEAD is answered wherever GET is.
-
-**One's own writes.** A write answers `X-Library-Revision`. A read that hands it back is at least
-as new, whichever worker answers; browsers do that by a cookie.
-
-**Limits.** `RateLimit` and `RateLimit-Policy` tell what is left; 429 and 503 say in `Retry-After`
-how many seconds to wait.
-
-**Pictures.** Paths such as `poster_path` follow `images.base_url` and a size, both from
-`/api/configuration`.
-
-This product uses the TMDB API but is not endorsed or certified by TMDB."""
+HTML = "text/html; charset=utf-8"
 # As long as a release lasts these answers stay as they are, and a client asks once in a while.
-_FOR_A_WHILE = "public, max-age=300"
-_HTML = "text/html; charset=utf-8"
-_BEARER = """A JSON Web Token whose `sub` is the user. Without one the demo user is meant, \
-unless the service asks for a token (`AUTH_ENABLED`): then it is 401."""
-TAGS = (
-    ("Dashboard", "One call for each screen: films of TMDB with what the user did with them."),
-    ("Users", "The caller's favourites, watchlist and history."),
-    ("Movies", "TMDB's films in TMDB's own form, cached and guarded."),
-    ("People", "People in films, in TMDB's own form."),
-    ("Service", "Configuration, health and metrics."),
-)
-# What each status means here; the other words of an answer are its schema's.
-_MEANING = {
-    304: "The caller's copy, named by `If-None-Match`, still holds.",
-    400: "The body is not JSON, or has a key more than once.",
-    401: "The token is missing where one is needed, wrong or expired.",
-    404: "There is no such film, person or entry.",
-    409: "It is in the list already, or the same Idempotency-Key is at work.",
-    413: "The body is larger than 64 KiB.",
-    415: "The body is not declared as JSON.",
-    422: "A parameter or the body is not as described; `errors` says what, by field.",
-    429: "More requests than allowed in a minute.",
-    500: "A fault of this service. Report the request_id.",
-    502: "An upstream cannot be reached, failed or answered something that is not an answer.",
-    503: "An upstream is not asked for now, or asked to wait.",
-    504: "An upstream did not answer in time.",
+FOR_A_WHILE = "public, max-age=300"
+DESCRIPTION = Path(__file__).with_name("description.md").read_text(encoding="utf-8").rstrip()
+TAGS = {
+    "Dashboard": "One call for each screen: films of TMDB with what the user did with them.",
+    "Users": "The caller's favourites, watchlist and history.",
+    "Movies": "TMDB's films in TMDB's own form, cached and guarded.",
+    "People": "People in films, in TMDB's own form.",
+    "Service": "Configuration, health and metrics.",
 }
-_EXAMPLES: dict[int, tuple[str, str, dict[str, Any]]] = {
-    400: ("/api/users/favorites", "the body is not JSON", {}),
-    401: ("/api/users/favorites", "the token has expired", {}),
-    404: ("/api/movies/999999999", "there is no such film 999999999", {}),
-    409: ("/api/users/favorites", "film 550 is in the list already", {}),
-    413: ("/api/users/favorites", "the body is too large", {}),
-    415: ("/api/users/favorites", "the body must be JSON, declared as application/json", {}),
-    422: (
-        "/api/dashboard/feed",
-        "see errors",
-        {"errors": {"page": ["Must be greater than or equal to 1 and less than or equal to 500."]}},
-    ),
-    429: ("/api/dashboard/feed", "more than 300 requests in a minute", {"retry_after": 24}),
-    500: ("/api/dashboard/feed", "something went wrong on our side", {}),
-    502: (
-        "/api/users/favorites",
-        "users answered with an error",
-        {"upstream": "users", "reason": "upstream_error"},
-    ),
-    503: (
-        "/api/movies/550",
-        "tmdb failed too often and is not asked for now",
-        {"upstream": "tmdb", "reason": "circuit_open", "retry_after": 60},
-    ),
-    504: (
-        "/api/movies/550",
-        "tmdb did not answer in time",
-        {"upstream": "tmdb", "reason": "timeout"},
-    ),
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A JSON Web Token whose `sub` is the user. Without one the demo user is meant, "
+    "unless the service requires a token (`AUTH_ENABLED`): then it is 401.",
 }
+REQUEST_ID = {
+    "description": "Id of the request: the caller's, or a new one. The log has the same.",
+    "schema": {"type": "string", "maxLength": 128, "examples": ["example-request-1"]},
+}
+RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+CHALLENGE = {
+    "description": "`Bearer`, and what is wrong with the token (RFC 6750).",
+    "schema": {"type": "string"},
+}
+PATH_PARAMETERS: dict[str, Json] = {
+    "movie_id": {"description": "TMDB's number of the film; 550 is Fight Club.", "example": 550},
+    "person_id": {
+        "description": "TMDB's number of the person; 819 is Edward Norton.",
+        "example": 819,
+    },
+    "window": {"description": "Window of time that counts.", "example": "week"},
+}
+PERSONAL = ("/api/dashboard/", "/api/users/")
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """flask-smorest with problem documents for errors and shapes for answers."""
+    """flask-smorest with problem documents for errors."""
 
+    ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
-    components: Components
-    _document: bytes = b""
 
-    def _register_error_handlers(self) -> None:
-        """Leave the errors to `bff.api.problems`."""
-
-    def _register_responses(self) -> None:
-        """Register a response for each status; used by `Blueprint.fails`."""
-        self.components = Components(self.spec.components.schema)
-        self.components.ref(answers.PROBLEM)
-        base = self.spec.components.schemas["Problem"]
-        schema = self.spec.components.schema
-        schema("UpstreamProblem", _extended(base, answers.UPSTREAM_MEMBERS))
-        schema("ValidationProblem", _extended(base, answers.VALIDATION_MEMBERS))
-        schema("WaitProblem", _extended(base, answers.WAIT_MEMBERS))
-        for status in HTTPStatus:
-            described = _response(status)
-            self.spec.components.response(status.name, described, lazy=status != 500)
-
-    def _openapi_json(self) -> Response:
-        """Serve the document; it is made once."""
-        refuse_query()
-        if not self._document:
-            self._document = orjson.dumps(completed(self.spec.to_dict(), _examples()))
-        return encode.settled(self._document, encode.JSON, _FOR_A_WHILE)
-
-    def _openapi_swagger_ui(self) -> Response:
-        """Serve the page of Swagger UI."""
-        refuse_query()
-        return encode.settled(super()._openapi_swagger_ui().encode(), _HTML, "no-cache")
-
-    def _openapi_redoc(self) -> Response:
-        """Serve the page of ReDoc."""
-        refuse_query()
-        return encode.settled(super()._openapi_redoc().encode(), _HTML, "no-cache")
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer what Flask, werkzeug and webargs raise."""
+        return problems.from_http(error)
 
 
-def _response(status: HTTPStatus) -> dict[str, Any]:
-    """Return the answer of a status that means the same wherever it is given."""
-    response: dict[str, Any] = {"description": _MEANING.get(status, status.phrase)}
-    headers: dict[str, Any] = {}
-    if status >= 400:
-        name = {422: "Validation", 429: "Wait", 502: "Upstream", 504: "Upstream"}.get(status, "")
-        schema: dict[str, Any] = {"$ref": f"#/components/schemas/{name}Problem"}
-        if status == 503:
-            upstream = {"$ref": "#/components/schemas/UpstreamProblem"}
-            schema = {"anyOf": [upstream, schema]}
-        response["content"] = {CONTENT_TYPE: {"schema": schema}}
-    if status == 304:
-        headers["ETag"] = {"$ref": "#/components/headers/ETag"}
-    if status in (429, 503):
-        headers["Retry-After"] = {
-            "schema": {"type": "integer", "minimum": 1},
-            "description": "Seconds to wait.",
-        }
-    if status == 401:
-        headers["WWW-Authenticate"] = {
-            "schema": {"type": "string"},
-            "description": "`Bearer`, and what is wrong with the token (RFC 6750).",
-        }
-    if headers:
-        response["headers"] = headers
-    return response
+class Rules(BasePlugin):
+    """What holds for every operation and every schema, so that none of them has to say it."""
+
+    spec: APISpec
+
+    def init_spec(self, spec: APISpec) -> None:
+        """Remember the document."""
+        self.spec = spec
+
+    def schema_helper(self, name: str, definition: Json, schema: Any = None, **_: Any) -> Json:
+        """Describe a component by the docstring of its schema; name the variants of a union."""
+        kind = schema if isinstance(schema, type) else type(schema)
+        told: Json = {"description": _words(kind)}
+        if issubclass(kind, UnionSchema):
+            del definition["type"], definition["properties"]
+            names = {tag: _component(self.spec, one) for tag, one in kind.variants.items()}
+            told["oneOf"] = list(names.values())
+            told["discriminator"] = {
+                "propertyName": kind.tag,
+                "mapping": {tag: f"#/components/schemas/{one}" for tag, one in names.items()},
+            }
+        return told
+
+    def path_helper(
+        self, path: str | None = None, operations: Any = None, parameters: Any = None, **_: Any
+    ) -> None:
+        """Say what every operation of a path can be asked and can answer."""
+        for parameter in parameters:
+            what = parameter["name"].removesuffix("_id")
+            told = {"description": f"TMDB's number of the {what}."}
+            parameter.update(PATH_PARAMETERS.get(parameter["name"], told))
+        for method, operation in operations.items():
+            responses = operation["responses"]
+            for status in sorted(_statuses(str(path), method, operation) - responses.keys()):
+                responses[status] = HTTPStatus(status).name
+            for response in responses.values():
+                if isinstance(response, dict):
+                    _describe(response)
+            given = operation.setdefault("parameters", [])
+            if method == "get":
+                given.append("IF_NONE_MATCH")
+            if str(path).startswith(PERSONAL):
+                operation["security"] = [{"bearer": []}, {}]
+                if method == "get":
+                    given.append({"in": "header", "schema": RevisionSchema})
 
 
-def _extended(base: dict[str, Any], members: dict[str, Any]) -> dict[str, Any]:
-    """Return the problem document with more members."""
-    return {
-        **members,
-        "required": [*base["required"], *members.get("required", ())],
-        "properties": {**base["properties"], **members["properties"]},
+def _statuses(path: str, method: str, operation: Json) -> set[int]:
+    """Return the failures that an operation can answer with because of what it is."""
+    personal, reads = path.startswith(PERSONAL), method == "get"
+    rules = {
+        (422, 500): True,
+        (304,): reads,
+        (400, 413, 415): "requestBody" in operation,
+        (401,): personal,
+        (404,): "{" in path or method == "post",
+        (409,): personal and not reads,
+        (429, 502, 503, 504): path.startswith("/api/"),
     }
+    return {status for statuses, holds in rules.items() if holds for status in statuses}
 
 
-def _examples() -> dict[str, Any]:
-    """Return an example of each problem, by the name of its status."""
-    kinds = {kind.status: kind for kind in KINDS.values()}
-    return {
-        HTTPStatus(status).name: {
-            "type": f"/problems/{kinds[status].name}",
-            "title": kinds[status].title,
-            "status": status,
-            "detail": detail,
-            "instance": path,
-            "request_id": "example-request-1",
-            **members,
-        }
-        for status, (path, detail, members) in _EXAMPLES.items()
-    }
+def _component(spec: APISpec, schema: type[Schema]) -> str:
+    name = schema.__name__.removesuffix("Schema")
+    if name not in spec.components.schemas:
+        spec.components.schema(name, schema=schema)
+    return name
+
+
+def _words(schema: Any) -> str:
+    """Return the docstring of a schema in one line."""
+    return " ".join(str(inspect.getdoc(schema)).split())
+
+
+def _describe(response: Json) -> None:
+    """Describe an answer by its schema, where the view says nothing else."""
+    response.setdefault("headers", {})["X-Request-ID"] = "X-Request-ID"
+    for content in response.get("content", {}).values():
+        if isinstance(content["schema"], Schema) and response["description"] == "OK":
+            response["description"] = _words(content["schema"])
 
 
 def register(app: Flask, version: str) -> Api:
@@ -210,37 +170,86 @@ def register(app: Flask, version: str) -> Api:
         OPENAPI_REDOC_PATH="/redoc",
         OPENAPI_REDOC_URL="/docs-ui/redoc/redoc.standalone.js",
         API_SPEC_OPTIONS={
-            "info": {
-                "description": _DESCRIPTION,
-                "license": {"name": "MIT", "identifier": "MIT"},
-            },
+            "info": {"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
             "servers": [{"url": "/", "description": "The service that this document came from."}],
             "security": [],  # nothing needs a token but what says so
-            "tags": [{"name": name, "description": text} for name, text in TAGS],
+            "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         },
     )
-    for name, (converter, _) in CONVERTERS.items():
-        app.url_map.converters[name] = converter
-    api = Api(app)
-    api.spec.components.security_scheme(
-        "bearer",
-        {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": _BEARER},
+    app.url_map.converters.update(tmdb_id=TmdbIdConverter, window=WindowConverter)
+    api = Api(app, spec_kwargs={"extra_plugins": [Rules()]})
+    api.register_converter(
+        TmdbIdConverter, lambda _: {"type": "integer", "minimum": 1, "maximum": MOST_ID}
     )
-    for converter, schema in CONVERTERS.values():
-        api.register_converter(converter, lambda _converter, schema=schema: dict(schema))
+    api.register_converter(
+        WindowConverter, lambda one: {"type": "string", "enum": list(one.windows)}
+    )
+    parts = api.spec.components
+    del parts.schemas["PaginationMetadata"]  # flask-smorest's; nothing here refers to it
+    parts.security_scheme("bearer", BEARER)
+    parts.header("X-Request-ID", REQUEST_ID)
+    parts.response("NOT_MODIFIED", _not_modified(), lazy=True)
+    for kind in problems.KINDS.values():
+        parts.response(HTTPStatus(kind.status).name, _problem(kind), lazy=True)
+    views = app.view_functions
+    for name, view, content_type, cache in (
+        ("openapi_json", lambda: orjson.dumps(api.spec.to_dict()), encode.JSON, FOR_A_WHILE),
+        ("openapi_swagger_ui", views["api-docs.openapi_swagger_ui"], HTML, "no-cache"),
+        ("openapi_redoc", views["api-docs.openapi_redoc"], HTML, "no-cache"),
+    ):
+        app.endpoint(f"api-docs.{name}")(_made_once(view, content_type, cache))
     app.register_blueprint(
         flask.Blueprint(
             "docs_ui", __name__, static_folder=str(UI_FILES), static_url_path="/docs-ui"
         )
     )
-    app.add_url_rule("/problems/<name>", "problem", _problem_kind)
+    app.add_url_rule("/problems/<name>", "problem", problem_kind)
     return api
 
 
-def _problem_kind(name: str) -> Response:
+def _not_modified() -> Json:
+    return {
+        "description": "The caller's copy, named by `If-None-Match`, still holds.",
+        "headers": {"X-Request-ID": "X-Request-ID", "ETag": "ETAG"},
+    }
+
+
+def _problem(kind: problems.Kind) -> Json:
+    """Describe the problem document of a kind."""
+    schema: Any = kind.schema
+    if schema is UpstreamProblemSchema and kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        schema = {"anyOf": [UpstreamProblemSchema, ProblemSchema]}
+    headers: Json = {"X-Request-ID": "X-Request-ID"}
+    if kind.status in (429, 503):
+        headers["Retry-After"] = RETRY_AFTER
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = CHALLENGE
+    content = {"schema": schema, "example": problems.example(kind)}
+    return {
+        "description": kind.meaning,
+        "headers": headers,
+        "content": {problems.CONTENT_TYPE: content},
+    }
+
+
+def _made_once(view: Callable[[], Any], content_type: str, cache: str) -> Callable[[], Response]:
+    """Return a view that is rendered once, and that clients may cache."""
+
+    @lru_cache(1)
+    def made() -> bytes:
+        return flask.make_response(view()).get_data()
+
+    def page() -> Response:
+        refuse_query()
+        return encode.settled(made(), content_type, cache)
+
+    return page
+
+
+def problem_kind(name: str) -> Response:
     """Explain a kind of problem: where the `type` of a problem document leads."""
     refuse_query()
-    kind = KINDS.get(name)
+    kind = problems.KINDS.get(name)
     if kind is None:
         flask.abort(404, "there is no such kind of problem")
     told = {
@@ -249,4 +258,4 @@ def _problem_kind(name: str) -> Response:
         "status": kind.status,
         "advice": kind.advice,
     }
-    return encode.settled(orjson.dumps(told), encode.JSON, _FOR_A_WHILE)
+    return encode.settled(orjson.dumps(told), encode.JSON, FOR_A_WHILE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 
 from bff import context
 
@@ -46,19 +46,6 @@ class Identity:
             here.user = self._read(request.headers.get("Authorization"))
         return here.user
 
-    def guard(self, blueprint: Blueprint) -> Blueprint:
-        """Ask for the user before each request of a blueprint, so that no route can forget it.
-
-        Not for OPTIONS: a browser's preflight carries no token (Fetch standard, CORS-preflight).
-        """
-
-        @blueprint.before_request
-        def identify() -> None:
-            if request.method != "OPTIONS":
-                self.user()
-
-        return blueprint
-
     def _read(self, header: str | None) -> str:
         if header is None:
             if self.required:
@@ -90,3 +77,15 @@ class Identity:
         if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
             raise Unauthorized("the token's subject cannot be used", "invalid_token")
         return subject
+
+
+def guard(blueprint: Blueprint) -> None:
+    """Ask for the user before each request of a blueprint, so that no route can forget it.
+
+    Not for OPTIONS: a browser's preflight carries no token (Fetch standard, CORS-preflight).
+    """
+
+    @blueprint.before_request
+    def identify() -> None:
+        if request.method != "OPTIONS":
+            current_app.extensions["bff"].identity.user()

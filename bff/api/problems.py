@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, request
+from marshmallow import Schema
 from werkzeug.exceptions import HTTPException
 
 from bff import context
@@ -17,6 +18,12 @@ from bff.api.identity import Unauthorized
 from bff.errors import BffError, NotFound, Rejected, UpstreamError
 from bff.model import Reason
 from bff.observability.logs import failure
+from bff.schemas.problems import (
+    ProblemSchema,
+    UpstreamProblemSchema,
+    ValidationProblemSchema,
+    WaitProblemSchema,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,33 +32,52 @@ CONTENT_TYPE = "application/problem+json"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem: the last part of its `type`, its status, title, and what helps."""
+    """A kind of problem.
+
+    `name`: the last part of its `type`. `advice`: what helps. `meaning`: what it means in an
+    answer of an operation.
+    """
 
     name: str
     status: int
     title: str
     advice: str
+    meaning: str
+    schema: type[Schema] = ProblemSchema
 
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind("malformed", 400, "Malformed request", "Send what the API document describes."),
-        Kind("unauthorized", 401, "Not authorized", "Send a valid Bearer token."),
-        Kind("forbidden", 403, "Forbidden", "This cannot be asked for."),
-        Kind("not-found", 404, "Not found", "Check the address and the number in it."),
-        Kind("method-not-allowed", 405, "Method not allowed", "Use a method listed in Allow."),
-        Kind("conflict", 409, "Conflict", "It is there already; use PUT to change it."),
-        Kind("too-large", 413, "Too large", "Send a smaller body."),
-        Kind("media-type", 415, "Not JSON", "Send Content-Type: application/json."),
-        Kind("validation", 422, "Request is not valid", "Mend what `errors` names."),
-        Kind("rate-limited", 429, "Too many requests", "Wait for Retry-After seconds."),
-        Kind("internal", 500, "Internal error", "Report the request_id; this is our fault."),
-        Kind("upstream-error", 502, "Upstream failed", "Try again later."),
-        Kind("upstream-unavailable", 503, "Upstream is not asked", "Wait for Retry-After seconds."),
-        Kind("upstream-timeout", 504, "Upstream is too slow", "Try again."),
-    )
-}
+# fmt: off
+KINDS = {kind.name: kind for kind in (
+    Kind("malformed", 400, "Malformed request", "Send what the API document describes.",
+         "The body is not JSON, or has a key more than once."),
+    Kind("unauthorized", 401, "Not authorized", "Send a valid Bearer token.",
+         "The token is missing where one is needed, wrong or expired."),
+    Kind("forbidden", 403, "Forbidden", "This cannot be asked for.", "It is not allowed."),
+    Kind("not-found", 404, "Not found", "Check the address and the number in it.",
+         "There is no such film, person or entry."),
+    Kind("method-not-allowed", 405, "Method not allowed", "Use a method listed in Allow.",
+         "The path does not have this method."),
+    Kind("conflict", 409, "Conflict", "It is there already; use PUT to change it.",
+         "It is in the list already, or the same Idempotency-Key is at work."),
+    Kind("too-large", 413, "Too large", "Send a smaller body.", "The body is larger than 64 KiB."),
+    Kind("media-type", 415, "Not JSON", "Send Content-Type: application/json.",
+         "The body is not declared as JSON."),
+    Kind("validation", 422, "Request is not valid", "Correct what `errors` names.",
+         "A parameter or the body is not as described; `errors` says what, by field.",
+         ValidationProblemSchema),
+    Kind("rate-limited", 429, "Too many requests", "Wait for Retry-After seconds.",
+         "More requests than allowed in a minute.", WaitProblemSchema),
+    Kind("internal", 500, "Internal error", "Report the request_id; this is our fault.",
+         "A fault of this service. Report the request_id."),
+    Kind("upstream-error", 502, "Upstream failed", "Try again later.",
+         "An upstream cannot be reached, failed, or answered something that is not an answer.",
+         UpstreamProblemSchema),
+    Kind("upstream-unavailable", 503, "Upstream is not asked", "Wait for Retry-After seconds.",
+         "An upstream is not asked for now, or asked to wait.", UpstreamProblemSchema),
+    Kind("upstream-timeout", 504, "Upstream is too slow", "Try again.",
+         "An upstream did not answer in time.", UpstreamProblemSchema),
+)}
+# fmt: on
 _BY_STATUS = {kind.status: kind for kind in KINDS.values()}
 
 _UPSTREAM: dict[Reason, tuple[str, str]] = {
@@ -86,13 +112,24 @@ def problem(
     return response
 
 
+def example(kind: Kind) -> dict[str, Any]:
+    """Return a problem document of a kind, for the API document."""
+    fields = kind.schema().fields.items()
+    made = {name: field.metadata["examples"][0] for name, field in fields}
+    made |= {"type": f"/problems/{kind.name}", "title": kind.title, "status": kind.status}
+    made["detail"] = kind.meaning
+    for reason, (name, words) in _UPSTREAM.items():
+        if name == kind.name:
+            made |= {"reason": reason.value, "detail": f"{made['upstream']} {words}"}
+    return made
+
+
 def register(app: Flask) -> None:
-    """Answer every exception of the app with a problem document."""
+    """Answer every exception with a problem document; `bff.api.docs.Api` passes on HTTP's own."""
     # A path with // is an unknown one; werkzeug would redirect it, with a page of HTML.
     app.url_map.merge_slashes = False
     app.register_error_handler(BffError, _expected)
     app.register_error_handler(Unauthorized, _unauthorized)
-    app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _bug)
 
 
@@ -124,7 +161,7 @@ def _unauthorized(error: Unauthorized) -> Response:
     return problem("unauthorized", error.detail, {"WWW-Authenticate": error.challenge})
 
 
-def _http(error: HTTPException) -> Response:
+def from_http(error: HTTPException) -> Response:
     """Answer what Flask, werkzeug and webargs raise."""
     status = error.code or 500
     if error.response is not None and status < 400:  # pragma: no cover - a redirect of werkzeug

@@ -3,231 +3,260 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import orjson
-from flask import Response, request
-from marshmallow import Schema
+from flask import Response
+from flask.views import MethodView
 
-from bff import library_shapes as library
-from bff.api import encode
-from bff.api.blueprint import BODY, UPSTREAM, Blueprint, refuse
-from bff.api.dashboard import PERSONAL
-from bff.api.schemas import answers
-from bff.api.schemas.bodies import (
-    FavoriteChangeSchema,
-    FavoriteEntrySchema,
-    ProgressSchema,
-    WatchlistChangeSchema,
-    WatchlistEntrySchema,
-)
-from bff.api.schemas.documents import Components
-from bff.api.schemas.headers import IdempotencySchema, RevisionSchema
-from bff.api.services import Services
+from bff.api import encode, identity
+from bff.api.blueprint import Blueprint, refuse_query
+from bff.api.services import services
 from bff.errors import AlreadyThere, NotFound
 from bff.model import Intent
 from bff.pages.library import entry, find, given
-from bff.shapes import Record
+from bff.schemas import bodies, library
 
 Json = dict[str, Any]
-# By then every worker has heard of the write from the stream of changes.
-COOKIE_S = 10
-REVISION = {
+Headers = Mapping[str, str]
+COOKIE_S = 10  # by then every worker has heard of a write from the stream of changes
+ITEMS = {"favorites": "favorite", "watchlist": "watchlist_item", "history": "history_item"}
+SENT = {
     "X-Library-Revision": {
         "schema": {"type": "integer", "minimum": 0},
-        "description": "Revision of the user's library after the write; hand it to reads.",
+        "description": "Revision of the user's library after the write; pass it to reads.",
     }
 }
-_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
+LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The new entry."}}
+
+blp = Blueprint("Users", __name__, url_prefix="/api/users")
+identity.guard(blp)
+blp.before_request(refuse_query)
+repeatable = partial(blp.arguments, bodies.IdempotencySchema, location="headers")
+added = partial(blp.alt_response, 201, description="The film was added.", success=True)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One collection: its name in the path, its words, and what is read and answered."""
+@blp.route("/favorites")
+class Favorites(MethodView):
+    """The user's favourites."""
 
-    name: str
-    words: str
-    item_key: str
-    collection: Record
-    item: Record
-    change: type[Schema]
-    new: type[Schema] | None = None
+    @blp.doc(operationId="listFavorites")
+    @blp.response(200, library.FavoritesSchema)
+    def get(self) -> Response:
+        """List the user's favorites"""
+        return _list("favorites")
 
+    @blp.doc(operationId="addFavorite")
+    @repeatable()
+    @blp.arguments(bodies.FavoriteEntrySchema)
+    @blp.response(201, library.FavoriteWrittenSchema, headers={**LOCATION, **SENT})
+    def post(self, headers: Headers, body: Json) -> Response:
+        """Add a film to the user's favorites
 
-KINDS = (
-    Kind(
-        "favorites",
-        "favorites",
-        "favorite",
-        library.FAVORITES,
-        library.FAVORITE,
-        FavoriteChangeSchema,
-        FavoriteEntrySchema,
-    ),
-    Kind(
-        "watchlist",
-        "watchlist",
-        "watchlist_item",
-        library.WATCHLIST,
-        library.WATCHLIST_ITEM,
-        WatchlistChangeSchema,
-        WatchlistEntrySchema,
-    ),
-    Kind(
-        "history",
-        "history",
-        "history_item",
-        library.HISTORY,
-        library.HISTORY_ITEM,
-        ProgressSchema,
-    ),
-)
+        What the body omits (title, poster, release date, genres) comes from TMDB; a film that
+        TMDB does not know is 404. One that is there already is 409; PUT changes it.
+        """
+        return _add("favorites", headers, body)
 
 
-def blueprint(services: Services, components: Components) -> Blueprint:
-    """Return the routes under `/api/users`."""
-    blp = Blueprint("Users", __name__, url_prefix="/api/users")
-    services.identity.guard(blp)
-    for kind in KINDS:
-        _add_reads(blp, kind, services, components)
-        _add_writes(blp, kind, services, components)
-        if kind.new is not None:
-            _add_new(blp, kind, kind.new, services, components)
-    return blp
+@blp.route("/favorites/<tmdb_id:movie_id>")
+class Favorite(MethodView):
+    """One favourite."""
+
+    @blp.doc(operationId="getFavorite")
+    @blp.response(200, library.FavoriteSchema)
+    def get(self, movie_id: int) -> Response:
+        """Get a film of the user's favorites"""
+        return _get("favorites", movie_id)
+
+    @blp.doc(operationId="setFavorite")
+    @repeatable()
+    @blp.arguments(bodies.FavoriteChangeSchema)
+    @blp.response(200, library.FavoriteWrittenSchema, headers=SENT)
+    @added(schema=library.FavoriteWrittenSchema)
+    def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
+        """Set or change a film of the user's favorites
+
+        Setting the same twice changes nothing. An entry that is there keeps what the body omits,
+        and TMDB is not asked. A new one is completed from TMDB; a film that TMDB does not know
+        is 404. 201: it is new; 200: it was there.
+        """
+        return _set("favorites", headers, body, movie_id)
+
+    @blp.doc(operationId="removeFavorite")
+    @repeatable()
+    @blp.response(200, library.FavoriteRemovedSchema, headers=SENT)
+    def delete(self, headers: Headers, movie_id: int) -> Response:
+        """Remove a film from the user's favorites"""
+        return _remove("favorites", headers, movie_id)
 
 
-def _add_reads(blp: Blueprint, kind: Kind, services: Services, components: Components) -> None:
-    who, one = services.identity.user, services.fan_out.one
+@blp.route("/watchlist")
+class Watchlist(MethodView):
+    """What the user wants to watch."""
 
-    @blp.route(f"/{kind.name}", endpoint=f"{kind.name}_list")
-    @blp.doc(security=PERSONAL, summary=f"List the user's {kind.words}")
-    @blp.no_query
-    @blp.header(RevisionSchema)
-    @blp.response(200, components.ref(kind.collection))
-    @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", *UPSTREAM)
-    def listed() -> Response:
-        answer = one(services.users.collection(kind.name, who()))
-        return services.encoder.page(kind.name, {kind.name: answer}, lambda: answer.value)
+    @blp.doc(operationId="listWatchlist")
+    @blp.response(200, library.WatchlistSchema)
+    def get(self) -> Response:
+        """List the user's watchlist"""
+        return _list("watchlist")
 
-    @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", endpoint=f"{kind.name}_item")
-    @blp.doc(security=PERSONAL, summary=f"Get a film of the user's {kind.words}")
-    @blp.no_query
-    @blp.header(RevisionSchema)
-    @blp.response(200, components.ref(kind.item))
-    @blp.fails("NOT_MODIFIED", "UNAUTHORIZED", "NOT_FOUND", *UPSTREAM)
-    def item(movie_id: int) -> Response:
-        answer = one(services.users.collection(kind.name, who()))
-        found = find(answer.value[kind.name], movie_id)
-        if found is None:
-            raise NotFound("users", kind.item_key.replace("_", " "))
-        return services.encoder.page(f"{kind.name} {movie_id}", {kind.name: answer}, lambda: found)
+    @blp.doc(operationId="addToWatchlist")
+    @repeatable()
+    @blp.arguments(bodies.WatchlistEntrySchema)
+    @blp.response(201, library.WatchlistItemWrittenSchema, headers={**LOCATION, **SENT})
+    def post(self, headers: Headers, body: Json) -> Response:
+        """Add a film to the user's watchlist
+
+        As for the favorites: TMDB completes what the body omits; 409 where it is there already.
+        """
+        return _add("watchlist", headers, body)
 
 
-def _add_writes(blp: Blueprint, kind: Kind, services: Services, components: Components) -> None:
-    who, one, users = services.identity.user, services.fan_out.one, services.users
+@blp.route("/watchlist/<tmdb_id:movie_id>")
+class WatchlistItem(MethodView):
+    """One film of the watchlist."""
 
-    def _put(movie_id: int, body: Json, intent: Intent) -> Any:
-        """Change the entry; only where there is none, TMDB is asked, and the film added."""
-        user = who()
-        try:
-            return one(users.change(kind.name, user, movie_id, given(body), intent)).value
-        except NotFound:
-            film = one(services.tmdb.movie(movie_id)).value
-        try:
-            return one(users.put_new(kind.name, user, movie_id, entry(body, film), intent)).value
-        except AlreadyThere:  # it came meanwhile: a change after all, whatever memory says
-            again = replace(intent, repeatable=True)
-            return one(users.change(kind.name, user, movie_id, given(body), again)).value
+    @blp.doc(operationId="getWatchlistItem")
+    @blp.response(200, library.WatchlistItemSchema)
+    def get(self, movie_id: int) -> Response:
+        """Get a film of the user's watchlist"""
+        return _get("watchlist", movie_id)
 
-    @blp.route(f"/{kind.name}/<tmdb_id:movie_id>", methods=["PUT"], endpoint=f"{kind.name}_put")
-    @blp.doc(security=PERSONAL, summary=f"Set or change a film of the user's {kind.words}")
-    @blp.no_query
-    @blp.header(IdempotencySchema)
-    @blp.arguments(kind.change)
-    @blp.response(200, components.ref(answers.MESSAGES[kind.item_key]), headers=REVISION)
-    @blp.alt_response(201, schema=components.ref(answers.MESSAGES[kind.item_key]), success=True)
-    @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
-    def put(body: Json, movie_id: int) -> Response:
-        intent = _intent(body)
-        written = _put(movie_id, body, intent)
-        done = "added to" if written.created else "changed in"
-        return _answer(
-            written,
-            {"message": f"{done} {kind.words}", kind.item_key: written.item},
-            201 if written.created else 200,
-        )
+    @blp.doc(operationId="setWatchlistItem")
+    @repeatable()
+    @blp.arguments(bodies.WatchlistChangeSchema)
+    @blp.response(200, library.WatchlistItemWrittenSchema, headers=SENT)
+    @added(schema=library.WatchlistItemWrittenSchema)
+    def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
+        """Set or change a film of the user's watchlist
 
-    @blp.route(
-        f"/{kind.name}/<tmdb_id:movie_id>", methods=["DELETE"], endpoint=f"{kind.name}_delete"
-    )
-    @blp.doc(security=PERSONAL, summary=f"Remove a film from the user's {kind.words}")
-    @blp.no_query
-    @blp.header(IdempotencySchema)
-    @blp.response(200, components.ref(answers.REMOVED[kind.item.name]), headers=REVISION)
-    @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *UPSTREAM)
-    def remove(movie_id: int) -> Response:
-        written = one(users.remove(kind.name, who(), movie_id, _intent({}))).value
-        return _answer(
-            written, {"message": f"removed from {kind.words}", "removed": written.item}, 200
-        )
+        As for the favorites. 201: it is new; 200: it was there.
+        """
+        return _set("watchlist", headers, body, movie_id)
+
+    @blp.doc(operationId="removeFromWatchlist")
+    @repeatable()
+    @blp.response(200, library.WatchlistItemRemovedSchema, headers=SENT)
+    def delete(self, headers: Headers, movie_id: int) -> Response:
+        """Remove a film from the user's watchlist"""
+        return _remove("watchlist", headers, movie_id)
 
 
-def _add_new(
-    blp: Blueprint, kind: Kind, new: type[Schema], services: Services, components: Components
-) -> None:
-    who, one, users = services.identity.user, services.fan_out.one, services.users
+@blp.route("/history")
+class History(MethodView):
+    """What the user has begun to watch."""
 
-    @blp.route(f"/{kind.name}", methods=["POST"], endpoint=f"{kind.name}_post")
-    @blp.doc(security=PERSONAL, summary=f"Add a film to the user's {kind.words}")
-    @blp.no_query
-    @blp.header(IdempotencySchema)
-    @blp.arguments(new)
-    @blp.response(
-        201,
-        components.ref(answers.MESSAGES[kind.item_key]),
-        headers={
-            "Location": {"schema": {"type": "string"}, "description": "The new entry."},
-            **REVISION,
-        },
-    )
-    @blp.fails("UNAUTHORIZED", "NOT_FOUND", "CONFLICT", *BODY, *UPSTREAM)
-    def add(body: Json) -> Response:
-        intent = _intent(body)
-        film = one(services.tmdb.movie(body["movie_id"])).value
-        written = one(users.add(kind.name, who(), entry(body, film), intent)).value
-        response = _answer(
-            written, {"message": f"added to {kind.words}", kind.item_key: written.item}, 201
-        )
-        response.headers["Location"] = f"/api/users/{kind.name}/{body['movie_id']}"
-        return response
+    @blp.doc(operationId="listHistory")
+    @blp.response(200, library.HistorySchema)
+    def get(self) -> Response:
+        """List the user's history"""
+        return _list("history")
+
+
+@blp.route("/history/<tmdb_id:movie_id>")
+class HistoryItem(MethodView):
+    """One film of the history."""
+
+    @blp.doc(operationId="getHistoryItem")
+    @blp.response(200, library.HistoryItemSchema)
+    def get(self, movie_id: int) -> Response:
+        """Get a film of the user's history"""
+        return _get("history", movie_id)
+
+    @blp.doc(operationId="setProgress")
+    @repeatable()
+    @blp.arguments(bodies.ProgressSchema)
+    @blp.response(200, library.HistoryItemWrittenSchema, headers=SENT)
+    @added(schema=library.HistoryItemWrittenSchema)
+    def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
+        """Set or change a film of the user's history
+
+        `watched_date` is set when the progress reaches 0.95. The first progress of a film takes
+        title and the like from TMDB; the next ones do without it. 201: it is new; 200: it was
+        there.
+        """
+        return _set("history", headers, body, movie_id)
+
+    @blp.doc(operationId="removeFromHistory")
+    @repeatable()
+    @blp.response(200, library.HistoryItemRemovedSchema, headers=SENT)
+    def delete(self, headers: Headers, movie_id: int) -> Response:
+        """Remove a film from the user's history"""
+        return _remove("history", headers, movie_id)
+
+
+def _list(name: str) -> Response:
+    parts = services()
+    answer = parts.fan_out.one(parts.users.collection(name, parts.identity.user()))
+    return parts.encoder.page(name, {name: answer}, lambda: answer.value)
+
+
+def _get(name: str, movie_id: int) -> Response:
+    parts = services()
+    answer = parts.fan_out.one(parts.users.collection(name, parts.identity.user()))
+    found = find(answer.value[name], movie_id)
+    if found is None:
+        raise NotFound("users", ITEMS[name].replace("_", " "))
+    return parts.encoder.page(f"{name} {movie_id}", {name: answer}, lambda: found)
+
+
+def _add(name: str, headers: Headers, body: Json) -> Response:
+    parts = services()
+    film = parts.fan_out.one(parts.tmdb.movie(body["movie_id"])).value
+    call = parts.users.add(name, parts.identity.user(), entry(body, film), _intent(headers, body))
+    written = parts.fan_out.one(call).value
+    response = _answer(written, {"message": f"added to {name}", ITEMS[name]: written.item}, 201)
+    response.headers["Location"] = f"/api/users/{name}/{body['movie_id']}"
+    return response
+
+
+def _set(name: str, headers: Headers, body: Json, movie_id: int) -> Response:
+    written = _written(name, movie_id, body, _intent(headers, body))
+    done, status = ("added to", 201) if written.created else ("changed in", 200)
+    return _answer(written, {"message": f"{done} {name}", ITEMS[name]: written.item}, status)
+
+
+def _written(name: str, movie_id: int, body: Json, intent: Intent) -> Any:
+    """Change the entry; only where there is none, TMDB is asked, and the film added."""
+    parts = services()
+    user, one, users = parts.identity.user(), parts.fan_out.one, parts.users
+    try:
+        return one(users.change(name, user, movie_id, given(body), intent)).value
+    except NotFound:
+        film = one(parts.tmdb.movie(movie_id)).value
+    try:
+        return one(users.put_new(name, user, movie_id, entry(body, film), intent)).value
+    except AlreadyThere:  # it came meanwhile: a change after all, whatever memory says
+        again = replace(intent, repeatable=True)
+        return one(users.change(name, user, movie_id, given(body), again)).value
+
+
+def _remove(name: str, headers: Headers, movie_id: int) -> Response:
+    parts = services()
+    call = parts.users.remove(name, parts.identity.user(), movie_id, _intent(headers, {}))
+    written = parts.fan_out.one(call).value
+    return _answer(written, {"message": f"removed from {name}", "removed": written.item}, 200)
 
 
 def _answer(written: Any, body: Json, status: int) -> Response:
-    """Answer a write, and hand its revision to the caller for the reads that follow."""
+    """Answer a write, and give its revision to the caller for the reads that follow."""
     response = encode.written(body, status)
     if written.revision is not None:
-        response.headers["X-Library-Revision"] = str(written.revision)
+        revision = str(written.revision)
+        response.headers["X-Library-Revision"] = revision
         response.set_cookie(
-            "library_revision",
-            str(written.revision),
-            max_age=COOKIE_S,
-            path="/api",
-            httponly=True,
-            samesite="Lax",
+            "library_revision", revision, COOKIE_S, path="/api", httponly=True, samesite="Lax"
         )
     return response
 
 
-def _intent(body: Json) -> Intent:
-    """Return the write as the caller means it, with a key made up where there is none.
-
-    Raise 422 where the caller's Idempotency-Key is no key.
-    """
-    key = request.headers.get("Idempotency-Key", "")
-    if key and not _KEY.fullmatch(key):
-        raise refuse({"Idempotency-Key": ["Must be 1 to 255 printable ASCII characters."]}, "head")
+def _intent(headers: Headers, body: Json) -> Intent:
+    """Return the write as the caller means it, with a key made up where there is none."""
+    key = headers["key"]
     sent = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     return Intent(key or str(uuid4()), hashlib.sha256(sent).hexdigest(), repeatable=bool(key))

@@ -14,6 +14,7 @@ import orjson
 from flask import Response, request
 
 from bff.api import encode
+from bff.api.services import services
 
 FILES = Path(__file__).resolve().parents[1] / "web"
 # The addresses that the page's own router knows; each can be opened directly.
@@ -27,36 +28,40 @@ TYPES = {
 LIVE_IMAGES = "https://image.tmdb.org"
 
 
-def blueprint(tmdb_is_live: bool, tmdb_url: str, users_url: str) -> flask.Blueprint:
-    """Return the page's routes. The addresses are those of the upstreams.
+blp = flask.Blueprint("web", __name__)
 
-    Where TMDB is the stub, pictures come from it, and the page may reach both
-    stubs to switch their faults; `/web/dev.json` tells it where they are (`{}`: there are none).
-    """
-    blp = flask.Blueprint("web", __name__)
-    stubs = {} if tmdb_is_live else {"tmdb": _origin(tmdb_url), "users": _origin(users_url)}
-    policy = _policy(LIVE_IMAGES if tmdb_is_live else stubs["tmdb"], list(stubs.values()))
 
-    def page(number: str = "") -> Response:
-        response = _file("index.html")
-        response.headers["Content-Security-Policy"] = policy
-        response.headers["X-Frame-Options"] = "DENY"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
-        return response
+def page(number: str = "") -> Response:
+    """Answer the page, which is the same at each of its addresses."""
+    stubs = services().stubs
+    response = _file("index.html")
+    images = stubs.get("tmdb", LIVE_IMAGES)
+    response.headers["Content-Security-Policy"] = _policy(images, list(stubs.values()))
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+    return response
 
-    for number, path in enumerate(VIEWS):
-        blp.add_url_rule(path, f"view_{number}", page)
 
-    @blp.get("/web/<path:name>")
-    def asset(name: str) -> Response:
-        return _file(name)
+for _number, _path in enumerate(VIEWS):
+    blp.add_url_rule(_path, f"view_{_number}", page)
 
-    @blp.get("/web/dev.json")
-    def stub_addresses() -> Response:
-        return encode.settled(orjson.dumps(stubs), encode.JSON)
 
-    return blp
+@blp.get("/web/<path:name>")
+def asset(name: str) -> Response:
+    """Answer a file of the page."""
+    return _file(name)
+
+
+@blp.get("/web/dev.json")
+def stub_addresses() -> Response:
+    """Tell the page where the stubs are, so that it can switch their faults; `{}`: none."""
+    return encode.settled(orjson.dumps(dict(services().stubs)), encode.JSON)
+
+
+def stub_origins(tmdb_url: str, users_url: str) -> dict[str, str]:
+    """Return the addresses that the page may reach beside its own where TMDB is the stub."""
+    return {"tmdb": _origin(tmdb_url), "users": _origin(users_url)}
 
 
 @dataclass(frozen=True)

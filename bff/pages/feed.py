@@ -7,10 +7,10 @@ from typing import Any
 from bff.model import Outcomes, Plan
 from bff.pages.marks import Marks
 from bff.pages.sections import required, sections
-from bff.ports import Params, TmdbReads, UserReads
+from bff.ports import Params, Tmdb, Users
 
 
-def plan(tmdb: TmdbReads, users: UserReads, user: str, params: Params) -> Plan:
+def plan(tmdb: Tmdb, users: Users, user: str, params: Params) -> Plan:
     """Name the calls of the feed; `params`: page, language, region."""
     return {
         "movies": tmdb.popular(params),

@@ -7,13 +7,13 @@ from typing import Any
 from bff.model import Outcome, Outcomes, Plan
 from bff.pages.marks import Marks, by_movie
 from bff.pages.sections import optional, required, sections
-from bff.ports import Params, TmdbReads, UserReads
+from bff.ports import Params, Tmdb, Users
 
 Json = dict[str, Any]
 BLOCKS = ("credits", "reviews", "similar", "recommendations")
 
 
-def plan(tmdb: TmdbReads, users: UserReads, user: str, movie_id: int, params: Params) -> Plan:
+def plan(tmdb: Tmdb, users: Users, user: str, movie_id: int, params: Params) -> Plan:
     """Name the calls of the film page; one of them goes to TMDB."""
     return {
         "movie": tmdb.enriched(movie_id, params),

@@ -15,7 +15,8 @@ from bff import context, reads
 from bff.errors import BadResponse, NotFound, UpstreamError
 from bff.model import Call, Ok
 from bff.reads import Read
-from bff.shapes import Malformed, Record
+from bff.schemas.base import AnswerSchema, Malformed
+from bff.schemas.reading import reader
 from bff.upstream.cache import Cache, Query
 from bff.upstream.guard import Guard
 from bff.upstream.session import prepared
@@ -26,15 +27,14 @@ Json = dict[str, Any]
 Params = Mapping[str, str]
 
 
-def decode(shape: Record, upstream: str, body: bytes) -> Json:
-    """Read a body as `shape`; raise `BadResponse` where it is something else."""
+def decode(schema: type[AnswerSchema], upstream: str, body: bytes) -> Json:
+    """Read a body by `schema`; raise `BadResponse` where it is something else."""
     try:
-        value = shape.read(orjson.loads(body))
-    except (orjson.JSONDecodeError, Malformed) as error:
-        raise BadResponse(upstream, f"not a {shape.name}") from error
-    if value is None:
-        raise BadResponse(upstream, f"not a {shape.name}")
-    return value
+        return reader(schema)(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise BadResponse(upstream, "not JSON") from error
+    except Malformed as error:
+        raise BadResponse(upstream, f"not a {schema.__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class TmdbClient:
             # A list is always there: 404 in its place is a wrong address or an ailing upstream.
             names_a_thing=names_a_thing,
             request=lambda: self._request(target, text),
-            decode=lambda body: decode(row.shape, NAME, body),
+            decode=lambda body: decode(row.schema, NAME, body),
         )
         return (
             PlainCall(self._guard, query) if self._cache is None else CachedCall(self._cache, query)

@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 import requests
 
-from bff import context, library_shapes
+from bff import context
 from bff.context import Timing
 from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected, UpstreamError
 from bff.model import Call, Intent, Ok
-from bff.shapes import Malformed, Record
+from bff.schemas import library
+from bff.schemas.base import AnswerSchema, Malformed
+from bff.schemas.reading import reader
 from bff.upstream.guard import Guard
 from bff.upstream.library_cache import Kept, LibraryCache
 from bff.upstream.session import prepared
@@ -28,19 +30,19 @@ NAME = "users"
 
 @dataclass(frozen=True)
 class Collection:
-    """One of a user's collections: its path, and the keys and shapes of its answers."""
+    """One of a user's collections: its path, and the keys and schemas of its answers."""
 
     name: str
     item_key: str
-    shape: Record
-    item: Record
+    schema: type[AnswerSchema]
+    item: type[AnswerSchema]
 
 
-FAVORITES = Collection("favorites", "favorite", library_shapes.FAVORITES, library_shapes.FAVORITE)
+FAVORITES = Collection("favorites", "favorite", library.FavoritesSchema, library.FavoriteSchema)
 WATCHLIST = Collection(
-    "watchlist", "watchlist_item", library_shapes.WATCHLIST, library_shapes.WATCHLIST_ITEM
+    "watchlist", "watchlist_item", library.WatchlistSchema, library.WatchlistItemSchema
 )
-HISTORY = Collection("history", "history_item", library_shapes.HISTORY, library_shapes.HISTORY_ITEM)
+HISTORY = Collection("history", "history_item", library.HistorySchema, library.HistoryItemSchema)
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class UserClient:
         def read(response: requests.Response, body: bytes) -> tuple[dict[str, Any], int | None]:
             if response.status_code != 200:
                 raise BadResponse(NAME, f"status {response.status_code}")
-            return decode(kind.shape, NAME, body), _revision(response)
+            return decode(kind.schema, NAME, body), _revision(response)
 
         request = self._request("GET", f"/{kind.name}", user, None, {})
         value, revision = self._guard.send(kind.name, user, request, read)
@@ -259,11 +261,9 @@ def _written(kind: Collection, method: str, response: requests.Response, body: b
         raise BadResponse(NAME, f"status {status}")
     raw = answer.get(kind.item_key) or answer.get("removed")
     try:
-        item = kind.item.read(raw)
+        item = reader(kind.item)(raw)
     except Malformed as error:
-        raise BadResponse(NAME, f"not a {kind.item.name}") from error
-    if item is None:
-        raise BadResponse(NAME, f"not a {kind.item.name}")
+        raise BadResponse(NAME, f"not a {kind.item_key}: {error}") from error
     return Written(item, status == 201, _revision(response))
 
 

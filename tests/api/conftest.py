@@ -111,10 +111,10 @@ def document() -> Document:
 
     if "" not in _documents:
         app = _app()
-        with app.test_request_context():
-            spec = app.view_functions["api-docs.openapi_json"]().get_json()
         app.extensions["bff"].close()
-        _documents[""] = Document(spec)
+        _documents[""] = Document(
+            app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+        )
     return _documents[""]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 from flask.testing import FlaskClient
+from marshmallow import Schema
 from werkzeug.test import TestResponse
 
 Json = dict[str, Any]
@@ -31,6 +32,11 @@ def strict(schema: Any, name: str = "") -> Any:
     if closed and "type" in made and "additionalProperties" not in made and "Problem" not in name:
         made["additionalProperties"] = False
     return made
+
+
+def component(schema: type[Schema]) -> str:
+    """Return the name of a schema in the document."""
+    return schema.__name__.removesuffix("Schema")
 
 
 class Document:

@@ -84,6 +84,18 @@ def test_film_when_tmdb_sends_odd_values_then_the_feed_has_clean_ones(
     assert movie["title"] == ""
 
 
+def test_feed_when_tmdb_lists_adult_films_or_repeats_one_then_neither_is_shown(
+    client: ContractClient, tmdb: Upstream
+) -> None:
+    """Nobody asked for adult films, and nobody wants a film twice."""
+    results = [film(1), film(2, adult=True), film(1), film(3)]
+    tmdb.answers("/movie/popular", json={**films(), "results": results})
+
+    shown = client.get("/api/dashboard/feed").json["movies"]
+
+    assert [movie["id"] for movie in shown] == [1, 3]
+
+
 def test_film_page_when_all_is_well_then_one_call_of_tmdb_fills_it(
     client: ContractClient, tmdb: Upstream
 ) -> None:
@@ -107,6 +119,23 @@ def test_film_page_when_all_is_well_then_one_call_of_tmdb_fills_it(
     assert (data["is_favorite"], data["user_rating"], data["is_in_watchlist"]) == (True, 5, False)
     assert data["added_to_favorites_date"]
     assert data["added_to_watchlist_date"] is data["watched_date"] is None
+
+
+def test_film_page_when_it_shows_people_and_films_then_the_right_ones_come_first(
+    client: ContractClient, tmdb: Upstream
+) -> None:
+    """The lead and the director, and no film as its own neighbour."""
+    crew = [{"id": number, "job": "Grip", "department": "Camera"} for number in range(1, 40)]
+    crew.append({"id": 99, "job": "Director", "department": "Directing"})
+    cast = [{"id": 7, "order": 1}, {"id": 8, "order": 0}]
+    blocks = {"credits": {"cast": cast, "crew": crew}, "similar": films(550, 680)}
+    tmdb.answers("/movie/550", json={**film(550), **blocks})
+
+    body = client.get("/api/dashboard/movie/550/enriched").json
+
+    assert [person["id"] for person in body["cast"]] == [8, 7]
+    assert [person["id"] for person in body["crew"]][:2] == [99, 1]
+    assert [movie["id"] for movie in body["similar_movies"]] == [680]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bff.api.schemas.queries import PARAMETERS
 from bff.reads import READS, Read
 from tests.api.conftest import MakeClient
 from tests.api.openapi import ContractClient
@@ -18,9 +17,18 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "tmdb"
 PLACES = {"movie_id": "550", "person_id": "819", "window": "day"}
 
 
+def parameters(row: Read) -> dict[str, str]:
+    """Return the query parameters of a row, each with an example."""
+    fields = row.query().fields.items()
+    return {
+        field.data_key or name: str(field.metadata.get("examples", ["true"])[0])
+        for name, field in fields
+    }
+
+
 def ask(row: Read) -> tuple[str, str]:
     """Return our path and TMDB's of a row."""
-    query = "?query=fight" if "query" in row.params else ""
+    query = "?query=fight" if "query" in parameters(row) else ""
     return str(row.route).format(**PLACES) + query, row.path.format(**PLACES)
 
 
@@ -39,7 +47,7 @@ def test_read_when_it_is_asked_then_tmdbs_answer_comes_in_its_shape(
             assert response.status_code == 200
             assert [call.path for call in tmdb.calls] == [theirs]
             body = response.json
-            assert set(body) == set(row.shape.fields)
+            assert set(body) == set(row.schema().fields)
             if "results" in body and row.name != "videos":  # the stub has no video
                 assert body["results"]
 
@@ -81,10 +89,7 @@ def test_read_when_it_takes_parameters_then_each_reaches_tmdb(
         with subtests.test(row=row.name):
             client = make_client()
             tmdb.calls.clear()
-            query = {
-                name: str(PARAMETERS[name]().metadata.get("example", "true"))
-                for name in (*row.params, "language", "region")
-            }
+            query = parameters(row)
 
             client.get(ask(row)[0].partition("?")[0], query_string=query)
 
@@ -141,10 +146,10 @@ def test_discover_when_a_filter_is_wrong_then_it_is_422_and_named(
 def test_discover_when_tmdb_documents_a_filter_then_it_is_taken() -> None:
     """The filters are TMDB's, all of them."""
     told = json.loads((FIXTURES / "openapi.json").read_bytes())
-    parameters = told["paths"]["/3/discover/movie"]["get"]["parameters"]
+    documented = told["paths"]["/3/discover/movie"]["get"]["parameters"]
     (row,) = (row for row in READS if row.name == "discover")
 
-    assert {parameter["name"] for parameter in parameters} == {*row.params, "language", "region"}
+    assert {parameter["name"] for parameter in documented} == set(parameters(row))
 
 
 def test_discover_when_the_filters_are_given_then_the_films_fit(client: ContractClient) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import orjson
 import pytest
 
-from bff import library_shapes
 from bff.errors import BadResponse
 from bff.model import Ok
 from bff.pages import movie as movie_page
 from bff.reads import CONFIGURATION, ENRICHED, MOVIE, READS, Read
-from bff.shapes import Record
+from bff.schemas import library
+from bff.schemas.base import AnswerSchema
 from bff.upstream.tmdb import decode
 from tests.api.conftest import MakeClient
-from tests.api.openapi import ContractClient, Document
+from tests.api.openapi import ContractClient, Document, component
 from tests.api.upstreams import RECORDED, Upstream
 
 
@@ -43,7 +43,7 @@ class Case:
         odd = {"0": "1", "{time_window}": "day"}
         places = [odd.get(number, number) for number in self.numbers]
         route = re.sub(r"\{\w+\}", lambda _: places[0], str(self.row.route))
-        return route + ("?query=a" if "query" in self.row.params else "")
+        return route + ("?query=a" if "query" in self.row.query().fields else "")
 
 
 # Reads that this service does not hand on, though a row of the table has the same pattern.
@@ -192,7 +192,7 @@ def damaged(whole: Any) -> Iterator[bytes]:
 
 
 def broken(
-    document: Document, shape: Record, schema: dict[str, Any], bodies: Iterable[bytes]
+    document: Document, read: type[AnswerSchema], schema: dict[str, Any], bodies: Iterable[bytes]
 ) -> tuple[int, list[str]]:
     """Return how many bodies there were, and those that are neither refused nor documented.
 
@@ -203,7 +203,7 @@ def broken(
     for body in bodies:
         tried += 1
         try:
-            value = decode(shape, "tmdb", body)
+            value = decode(read, "tmdb", body)
         except BadResponse:
             continue
         sent = orjson.dumps(value)  # what goes out must be JSON as well
@@ -219,10 +219,10 @@ def test_damage_when_any_single_field_is_gone_or_retyped_then_the_answer_stays_v
     document: Document, row: Read
 ) -> None:
     """Never a bug, never an answer that is not as documented, for every recorded answer."""
-    schema = {"$ref": f"#/components/schemas/{row.shape.name}"}
+    schema = {"$ref": f"#/components/schemas/{component(row.schema)}"}
     bodies = (body for whole in distinct(row) for body in damaged(whole))
 
-    tried, faults = broken(document, row.shape, schema, bodies)
+    tried, faults = broken(document, row.schema, schema, bodies)
 
     assert not faults
     assert tried > 20
@@ -243,7 +243,7 @@ def test_damage_when_a_film_with_blocks_is_damaged_then_the_film_page_stays_vali
         details = {"id": whole["id"], "title": whole["title"], "genres": whole.get("genres")}
         for body in damaged({**details, **known}):
             try:
-                film = decode(ENRICHED.shape, "tmdb", body)
+                film = decode(ENRICHED.schema, "tmdb", body)
             except BadResponse:
                 continue
             page = movie_page.assemble({"movie": Ok(film), **nothing})
@@ -256,17 +256,17 @@ def test_damage_when_other_answers_are_damaged_then_they_stay_valid(
 ) -> None:
     """TMDB's configuration, and the lists of the user service."""
     if name == "configuration":
-        shape = CONFIGURATION.shape
+        schema = CONFIGURATION.schema
         whole = orjson.loads((RECORDED / "configuration__krelinga-go-tmdb.json").read_bytes())
         for body in damaged(whole):
             try:
-                images = decode(shape, "tmdb", body)["images"]
+                images = decode(schema, "tmdb", body)["images"]
             except BadResponse:
                 continue
             assert isinstance(images["secure_base_url"], str)
             assert all(isinstance(size, str) for size in images["poster_sizes"])
         return
-    shape = getattr(library_shapes, name.upper())
+    read = getattr(library, f"{name.title()}Schema")
     entry = {
         "movie_id": 550,
         "title": "Fight Club",
@@ -279,8 +279,8 @@ def test_damage_when_other_answers_are_damaged_then_they_stay_valid(
         "watched_date": None,
         "updated_date": "2026-11-24T17:30:00.123456+00:00",
     }
-    schema = {"$ref": f"#/components/schemas/{shape.name}"}
-    assert broken(document, shape, schema, damaged({name: [entry, entry], "total": 2}))[1] == []
+    schema = {"$ref": f"#/components/schemas/{component(read)}"}
+    assert broken(document, read, schema, damaged({name: [entry, entry], "total": 2}))[1] == []
 
 
 @pytest.mark.parametrize("damage", ["", 0, True, 2.5, 2**63, 1e300, [], {}, *DAMAGE], ids=str)

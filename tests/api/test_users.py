@@ -175,7 +175,7 @@ def test_entry_when_memory_knows_that_it_is_not_there_then_no_call_asks_for_it(
     client: ContractClient, users: Upstream
 ) -> None:
     """While the stream of changes lives, adding a film by PUT is one call."""
-    libraries = client.application.extensions["bff"].libraries
+    libraries = client.application.extensions["bff"].users._libraries
     libraries.beat()
     assert client.get("/api/users/favorites").json["total"] == 3
 
@@ -195,7 +195,7 @@ def test_idempotency_key_when_a_put_is_repeated_while_tmdb_fails_then_the_first_
     headers = {"Idempotency-Key": "order-66"}
     first = client.put("/api/users/favorites/278", json={"rating": 3}, headers=headers)
     client.delete("/api/users/favorites/278")
-    libraries = client.application.extensions["bff"].libraries
+    libraries = client.application.extensions["bff"].users._libraries
     libraries.beat()
     assert client.get("/api/users/favorites").json["total"] == 3  # memory knows that it is gone
     tmdb.answers("*", 500)

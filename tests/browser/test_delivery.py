@@ -6,6 +6,7 @@ import gzip
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import flask
 import pytest
@@ -19,7 +20,9 @@ HERE = Path(__file__).parent
 def client(live: bool) -> FlaskClient:
     """Return a client of an app that serves the page alone."""
     app = flask.Flask(__name__, static_folder=None)
-    app.register_blueprint(web.blueprint(live, "http://127.0.0.1:3002/3", "http://127.0.0.1:3001"))
+    stubs = web.stub_origins("http://127.0.0.1:3002/3", "http://127.0.0.1:3001")
+    app.extensions["bff"] = SimpleNamespace(stubs={} if live else stubs)
+    app.register_blueprint(web.blp)
     return app.test_client()
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from scripts import check_contract_changes as check
-from scripts import write_openapi
 
 Json = dict[str, Any]
 Change = Callable[[Json], object]
@@ -21,7 +20,7 @@ FEED, SEARCH = "/api/dashboard/feed", "/api/dashboard/search/enriched"
 @pytest.fixture(scope="module")
 def released() -> Json:
     """The committed document, as if it had been released."""
-    document: Json = json.loads(write_openapi.DOCUMENT.read_text(encoding="utf-8"))
+    document: Json = json.loads(check.DOCUMENT.read_text(encoding="utf-8"))
     return document
 
 

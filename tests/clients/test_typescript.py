@@ -89,8 +89,8 @@ def test_linter_when_a_document_breaks_a_rule_then_it_fails(
     document = json.loads((CLIENT.parents[1] / "openapi.json").read_text(encoding="utf-8"))
     feed = document["paths"]["/api/dashboard/feed"]["get"]
     del feed["summary"]
-    example = feed["responses"]["200"]["content"]["application/json"]["examples"]["fresh"]
-    example["value"]["current_page"] = "planted"
+    answer = document["components"]["responses"]["NOT_FOUND"]
+    answer["content"]["application/problem+json"]["example"]["status"] = "planted"
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(document))
 

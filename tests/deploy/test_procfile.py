@@ -62,7 +62,7 @@ def test_processes_when_a_platform_starts_them_then_web_obeys_port_and_concurren
         WEB_CONCURRENCY="2",
         USER_SERVICE_PORT=str(users_port),
         DATABASE_URL=f"sqlite:///{tmp_path / 'users.sqlite'}",
-        CACHE_FILE=str(tmp_path / "cache.sqlite"),
+        CACHE_DIR=str(tmp_path / "cache"),
         PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics"),
     )
     with (tmp_path / "log").open("wb") as log:

@@ -24,7 +24,10 @@ from werkzeug.test import TestResponse
 import bff
 import tmdb_stub
 import user_stub
+from bff.api.services import Services
 from bff.errors import Saturated
+from bff.upstream.cache import Cache
+from bff.upstream.guard import Guard
 from bff.upstream.session import DeadlineAdapter
 from config import Config, UserServiceConfig
 from tests.faults.server import Upstream
@@ -69,7 +72,20 @@ class Running:
     """One app, and what it is made of."""
 
     app: Flask
-    parts: bff.Bff
+    services: Services
+
+    @property
+    def guards(self) -> dict[str, Guard[Any]]:
+        """The ways out, by upstream."""
+        clients: Any = self.services
+        return {"tmdb": clients.tmdb._guard, "users": clients.users._guard}
+
+    @property
+    def cache(self) -> Cache:
+        """The cache of TMDB's answers."""
+        client: Any = self.services.tmdb
+        cache: Cache = client._cache
+        return cache
 
     def get(self, path: str) -> TestResponse:
         """Ask for a page."""
@@ -110,14 +126,14 @@ class House:
         usual = list(logging.getLogger("bff").handlers)
         app = bff.create_app(config)
         logging.getLogger("bff").handlers[:] = usual
-        parts = app.extensions["bff"]
-        parts.cache.clock = lambda: time.time() + age_s
+        running = Running(app, app.extensions["bff"])
+        running.cache.clock = lambda: time.time() + age_s
         try:
-            yield Running(app, parts)
+            yield running
         finally:
             for upstream in self.upstreams.values():
                 upstream.heal()
-            parts.close()
+            running.services.close()
 
     def healthy(self, page: Page) -> bytes:
         """Return the body of a page when nothing fails; its answers stay in the page's cache."""
@@ -150,7 +166,7 @@ class House:
         if case.cached:
             shutil.copytree(self._folder / case.page.name, self._folder / cache)
         with self.app(cache, age_s, **settings) as running:
-            upstream, guard = self.upstreams[call.upstream], running.parts.guards[call.upstream]
+            upstream, guard = self.upstreams[call.upstream], running.guards[call.upstream]
             if fault.name == "refused":
                 guard.session.mount(upstream.url, _Refusing(call.path))
             elif fault.name == "open":
@@ -158,7 +174,7 @@ class House:
             elif fault.name == "full":
                 with suppress(Saturated):
                     while True:
-                        running.parts.fan_out.bulkheads[call.upstream].take()
+                        running.services.fan_out.bulkheads[call.upstream].take()
             else:
                 upstream.fail(call.path, fault.name, call.ahead)
             yield running

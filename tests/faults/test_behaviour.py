@@ -66,11 +66,10 @@ def test_unknown_films_when_looked_up_again_and_again_then_one_call_each_and_no_
     with house.app("unknown") as running:
         for age_s in (0, 61):
             house.tmdb.calls.clear()
-            assert running.parts.cache is not None
-            running.parts.cache.clock = lambda age_s=age_s: time.time() + age_s
+            running.cache.clock = lambda age_s=age_s: time.time() + age_s
             assert _statuses(_ask(running, paths, 4)) == {404: 100}
             assert set(Counter(house.tmdb.calls).values()) == {1}
-        circuits = running.parts.guards["tmdb"].breakers.all()
+        circuits = running.guards["tmdb"].breakers.all()
         assert [circuit.state for circuit in circuits] == ["closed"]
 
 
@@ -111,5 +110,5 @@ def test_movies_when_the_user_service_hangs_for_more_callers_than_slots_then_the
         parts = [orjson.loads(one.data)["sections"] for one in seen]
         assert {part["movies"]["status"] for part in parts} == {"ok"}
         assert {part["favorites"]["status"] for part in parts} == {"unavailable"}
-        circuits = running.parts.guards["tmdb"].breakers.all()
+        circuits = running.guards["tmdb"].breakers.all()
         assert {circuit.state for circuit in circuits} == {"closed"}

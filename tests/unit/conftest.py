@@ -20,7 +20,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     from config import Config
 
     cache = str(tmp_path_factory.mktemp("var") / "cache.sqlite")
-    settings = {"ENV_FILE": os.devnull, "CACHE_FILE": cache, "USER_SERVICE_EVENTS": "false"}
+    settings = {"ENV_FILE": os.devnull, "CACHE_DIR": cache, "USER_SERVICE_EVENTS": "false"}
     with mock.patch.dict(os.environ, settings, clear=True):
         made = bff.create_app(Config.from_env())
     made.extensions["bff"].close()

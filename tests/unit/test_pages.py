@@ -8,28 +8,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jsonschema_rs
 import pytest
 
-from bff.api.schemas import answers
-from bff.api.schemas.documents import Components
 from bff.errors import ERRORS, BffError, NotFound, UpstreamError
 from bff.model import Failed, Missing, Ok, Outcome, Outcomes, Reason
 from bff.pages import complete, feed, library, movie, search, sections
 from bff.pages.marks import Marks
 from bff.reads import ENRICHED, POPULAR
-from bff.shapes import Record
+from bff.schemas import pages as schemas
+from bff.schemas.base import AnswerSchema
+from bff.schemas.reading import reader
+from tests.unit.document import Validator
 
 Json = dict[str, Any]
-SCHEMAS: Json = {}
-COMPONENTS = Components(SCHEMAS.__setitem__)
 
 
-def checker(record: Record) -> Callable[[Json], bool]:
+def checker(schema: type[AnswerSchema]) -> Callable[[Json], bool]:
     """Return what says whether a page is as documented."""
-    ref = COMPONENTS.ref(record)
-    validator = jsonschema_rs.Draft202012Validator({**ref, "components": {"schemas": SCHEMAS}})
-    return validator.is_valid
+    return Validator(schema).is_valid
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,7 @@ class Users(Tmdb):
 def page_of(*numbers: int) -> Json:
     """Return a page of films as the client reads it."""
     raw = [{"id": number, "title": f"Film {number}"} for number in numbers]
-    read = POPULAR.shape.read({"results": raw, "total_results": len(numbers)})
-    assert read is not None
-    return read
+    return reader(POPULAR.schema)({"results": raw, "total_results": len(numbers)})
 
 
 def entry(number: int, **fields: Any) -> Json:
@@ -88,9 +82,7 @@ def whole_film(number: int = 550) -> Json:
         "similar": {"results": [{"id": 3}]},
         "recommendations": {"results": [{"id": 4}]},
     }
-    read = ENRICHED.shape.read({"id": number, "title": "Film", **blocks})
-    assert read is not None
-    return read
+    return reader(ENRICHED.schema)({"id": number, "title": "Film", **blocks})
 
 
 STALE = Failed("tmdb", Reason.TIMEOUT)
@@ -141,7 +133,7 @@ def raises_for(outcome: Outcome[Any], assemble: Callable[[], Json]) -> None:
 def test_list_page_when_outcomes_combine_then_each_shows_in_its_own_place(kind: str) -> None:
     """The films are required; marks and counts are null exactly where their list is unknown."""
     name = "movies" if kind == "feed" else "results"
-    valid = checker(answers.FEED if kind == "feed" else answers.SEARCH)
+    valid = checker(schemas.FeedSchema if kind == "feed" else schemas.EnrichedSearchSchema)
     make = feed.assemble if kind == "feed" else partial(search.assemble, query="q")
     for movies, liked, planned in itertools.product(
         outcomes_of(page_of(1, 2, 3)), outcomes_of(FAVORITES), outcomes_of(WATCHLIST)
@@ -166,7 +158,7 @@ def test_list_page_when_outcomes_combine_then_each_shows_in_its_own_place(kind: 
 
 def test_film_page_when_outcomes_combine_then_each_shows_in_its_own_place() -> None:
     """The film is required; each part of the user's data stands and falls with its list."""
-    valid = checker(answers.ENRICHED)
+    valid = checker(schemas.EnrichedMovieSchema)
     watched = {"history": [entry(550, watched_date="2026-11-24T17:30:00Z")], "total": 1}
     lists = (
         outcomes_of(whole_film()),
@@ -225,7 +217,7 @@ def test_film_page_when_blocks_are_missing_then_only_they_are_null(
 
 def test_complete_when_outcomes_combine_then_each_shows_in_its_own_place() -> None:
     """It fails only where not a single section could be had."""
-    valid = checker(answers.COMPLETE)
+    valid = checker(schemas.CompleteDashboardSchema)
     late, shut = Failed("x", Reason.TIMEOUT, 3), Failed("x", Reason.CIRCUIT_OPEN, 3)
     films = page_of(3, 4)
     for popular, trending, liked, planned, seen, recommended in itertools.product(

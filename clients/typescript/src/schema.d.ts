@@ -4,43 +4,6 @@
  */
 
 export interface paths {
-    "/api/configuration": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Get where pictures are, and what must be said of the source */
-        get: operations["getConfiguration"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dashboard/complete": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get everything that the first screen shows
-         * @description Each part is told of in `sections`; the header `X-Degraded` lists those that are not `ok`. No part is required: it fails only where every part is unavailable. `page` turns the pages of the popular films; the rest stays as it is.
-         */
-        get: operations["getCompleteDashboard"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/dashboard/feed": {
         parameters: {
             query?: never;
@@ -50,7 +13,7 @@ export interface paths {
         };
         /**
          * Get the feed: popular films with the user's marks
-         * @description Each part is told of in `sections`; the header `X-Degraded` lists those that are not `ok`. Required: `movies`; where the user service does not answer, the marks are null.
+         * @description Required: `movies`. Where the user service does not answer, the marks are null.
          */
         get: operations["getFeed"];
         put?: never;
@@ -76,9 +39,30 @@ export interface paths {
         };
         /**
          * Get a film with people, related films and the user's data
-         * @description Each part is told of in `sections`; the header `X-Degraded` lists those that are not `ok`. Required: `movie`. It takes one call of TMDB.
+         * @description Required: `movie`. It takes one call of TMDB.
          */
         get: operations["getEnrichedMovie"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dashboard/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get everything that the first screen shows
+         * @description No part is required: it fails only where every part is unavailable. `page` turns the pages of
+         *     the popular films; the rest stays as it is.
+         */
+        get: operations["getCompleteDashboard"];
         put?: never;
         post?: never;
         delete?: never;
@@ -96,455 +80,9 @@ export interface paths {
         };
         /**
          * Search films by title, with the user's marks
-         * @description Each part is told of in `sections`; the header `X-Degraded` lists those that are not `ok`. Required: `results`; a search that failed is an error, never an empty list.
+         * @description Required: `results`. A search that failed is an error, never an empty list.
          */
         get: operations["searchEnriched"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/discover": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List films by filters
-         * @description All filters must hold. Their names and meanings are TMDB's.
-         */
-        get: operations["discoverMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/genres": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the genres
-         * @description The genres.
-         */
-        get: operations["listGenres"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/now-playing": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the films that are in the cinemas
-         * @description A page of films, and the days that it covers.
-         */
-        get: operations["listNowPlayingMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/popular": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List popular films
-         * @description A page of films.
-         */
-        get: operations["listPopularMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/search": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Search films by title
-         * @description A page of films.
-         */
-        get: operations["searchMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/top-rated": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the films with the best votes
-         * @description A page of films.
-         */
-        get: operations["listTopRatedMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/trending/{window}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description Window of time that counts.
-                 * @example week
-                 */
-                window: "day" | "week";
-            };
-            cookie?: never;
-        };
-        /**
-         * List the films that trend
-         * @description A page of films.
-         */
-        get: operations["listTrendingMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/upcoming": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the films that will come to the cinemas
-         * @description A page of films, and the days that it covers.
-         */
-        get: operations["listUpcomingMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * Get a film
-         * @description A film with everything TMDB keeps about it.
-         */
-        get: operations["getMovie"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/credits": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List who made a film
-         * @description Who made a film.
-         */
-        get: operations["getMovieCredits"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/images": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List a film's pictures
-         * @description Pictures of a film.
-         */
-        get: operations["listMovieImages"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/recommendations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List films that TMDB recommends to those who liked this one
-         * @description A page of films.
-         */
-        get: operations["listRecommendedMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/reviews": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List a film's reviews
-         * @description A page of reviews.
-         */
-        get: operations["listMovieReviews"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/similar": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List films of the same kind
-         * @description A page of films.
-         */
-        get: operations["listSimilarMovies"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/videos": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List a film's trailers and clips
-         * @description Videos of a film.
-         */
-        get: operations["listMovieVideos"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/movies/{movie_id}/watch-providers": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List where a film can be watched, by country
-         * @description Where a film can be watched. The data come from JustWatch, which must be credited.
-         */
-        get: operations["listWatchProviders"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/people/{person_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the person; 819 is Edward Norton.
-                 * @example 819
-                 */
-                person_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * Get a person
-         * @description A person with everything TMDB keeps about them.
-         */
-        get: operations["getPerson"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/people/{person_id}/credits": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description TMDB's number of the person; 819 is Edward Norton.
-                 * @example 819
-                 */
-                person_id: number;
-            };
-            cookie?: never;
-        };
-        /**
-         * List the films of a person
-         * @description Films of a person.
-         */
-        get: operations["getPersonCredits"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/search/multi": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Search films, series and people
-         * @description A page of films, series and people.
-         */
-        get: operations["searchMulti"];
         put?: never;
         post?: never;
         delete?: never;
@@ -565,7 +103,8 @@ export interface paths {
         put?: never;
         /**
          * Add a film to the user's favorites
-         * @description What the body leaves out (title, poster, release date, genres) comes from TMDB; a film that TMDB does not know is 404. One that is there already is 409; PUT changes it.
+         * @description What the body omits (title, poster, release date, genres) comes from TMDB; a film that
+         *     TMDB does not know is 404. One that is there already is 409; PUT changes it.
          */
         post: operations["addFavorite"];
         delete?: never;
@@ -591,12 +130,63 @@ export interface paths {
         get: operations["getFavorite"];
         /**
          * Set or change a film of the user's favorites
-         * @description Setting the same twice changes nothing. An entry that is there keeps what the body leaves out, and TMDB is not asked. A new one is filled in from TMDB; a film that TMDB does not know is 404. 201: it is new; 200: it was there.
+         * @description Setting the same twice changes nothing. An entry that is there keeps what the body omits,
+         *     and TMDB is not asked. A new one is completed from TMDB; a film that TMDB does not know
+         *     is 404. 201: it is new; 200: it was there.
          */
         put: operations["setFavorite"];
         post?: never;
         /** Remove a film from the user's favorites */
         delete: operations["removeFavorite"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/watchlist": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the user's watchlist */
+        get: operations["listWatchlist"];
+        put?: never;
+        /**
+         * Add a film to the user's watchlist
+         * @description As for the favorites: TMDB completes what the body omits; 409 where it is there already.
+         */
+        post: operations["addToWatchlist"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/watchlist/{movie_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** Get a film of the user's watchlist */
+        get: operations["getWatchlistItem"];
+        /**
+         * Set or change a film of the user's watchlist
+         * @description As for the favorites. 201: it is new; 200: it was there.
+         */
+        put: operations["setWatchlistItem"];
+        post?: never;
+        /** Remove a film from the user's watchlist */
+        delete: operations["removeFromWatchlist"];
         options?: never;
         head?: never;
         patch?: never;
@@ -636,7 +226,9 @@ export interface paths {
         get: operations["getHistoryItem"];
         /**
          * Set or change a film of the user's history
-         * @description `watched_date` is set when the progress reaches 0.95. Title and the like come from TMDB with the first progress of a film; the next ones do without TMDB. 201: it is new; 200: it was there.
+         * @description `watched_date` is set when the progress reaches 0.95. The first progress of a film takes
+         *     title and the like from TMDB; the next ones do without it. 201: it is new; 200: it was
+         *     there.
          */
         put: operations["setProgress"];
         post?: never;
@@ -647,28 +239,149 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/users/watchlist": {
+    "/api/movies/popular": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** List the user's watchlist */
-        get: operations["listWatchlist"];
+        /** List popular films */
+        get: operations["listPopularMovies"];
         put?: never;
-        /**
-         * Add a film to the user's watchlist
-         * @description What the body leaves out (title, poster, release date, genres) comes from TMDB; a film that TMDB does not know is 404. One that is there already is 409; PUT changes it.
-         */
-        post: operations["addToWatchlist"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/users/watchlist/{movie_id}": {
+    "/api/movies/trending/{window}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Window of time that counts.
+                 * @example week
+                 */
+                window: "day" | "week";
+            };
+            cookie?: never;
+        };
+        /** List the films that trend */
+        get: operations["listTrendingMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/now-playing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the films that are in the cinemas */
+        get: operations["listNowPlayingMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/upcoming": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the films that will come to the cinemas */
+        get: operations["listUpcomingMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/top-rated": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the films with the best votes */
+        get: operations["listTopRatedMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Search films by title */
+        get: operations["searchMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/discover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List films by TMDB's filters, all of which must hold */
+        get: operations["discoverMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/genres": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the genres */
+        get: operations["listGenres"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -681,16 +394,255 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Get a film of the user's watchlist */
-        get: operations["getWatchlistItem"];
-        /**
-         * Set or change a film of the user's watchlist
-         * @description Setting the same twice changes nothing. An entry that is there keeps what the body leaves out, and TMDB is not asked. A new one is filled in from TMDB; a film that TMDB does not know is 404. 201: it is new; 200: it was there.
-         */
-        put: operations["setWatchlistItem"];
+        /** Get a film */
+        get: operations["getMovie"];
+        put?: never;
         post?: never;
-        /** Remove a film from the user's watchlist */
-        delete: operations["removeFromWatchlist"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/credits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List the cast and crew of a film */
+        get: operations["getMovieCredits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List the reviews of a film */
+        get: operations["listMovieReviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/recommendations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List what TMDB recommends to those who like a film */
+        get: operations["listRecommendedMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List films of the same kind */
+        get: operations["listSimilarMovies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/videos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List the trailers and clips of a film */
+        get: operations["listMovieVideos"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List the pictures of a film */
+        get: operations["listMovieImages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/movies/{movie_id}/watch-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        /** List where a film can be watched, by country */
+        get: operations["listWatchProviders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/search/multi": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Search films, series and people */
+        get: operations["searchMulti"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get where pictures are, and what must be said of the source
+         * @description `language` and `region` go with every read of TMDB; this one does not depend on them.
+         */
+        get: operations["getConfiguration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/people/{person_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
+                person_id: number;
+            };
+            cookie?: never;
+        };
+        /** Get a person */
+        get: operations["getPerson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/people/{person_id}/credits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
+                person_id: number;
+            };
+            cookie?: never;
+        };
+        /** List the films of a person */
+        get: operations["getPersonCredits"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -703,7 +655,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Tell that the process answers; asks no upstream */
+        /** Tell that the process answers */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -720,10 +672,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Tell that the process answers; asks no upstream
-         * @description The same as `/health`.
-         */
+        /** Tell that the process answers, as `/health` does */
         get: operations["getLiveness"];
         put?: never;
         post?: never;
@@ -771,452 +720,195 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description The film that led to a recommendation. */
-        Because: {
+        /** @description A problem document (RFC 9457). */
+        Problem: {
             /**
-             * @description TMDB's number of the favourite. Null: trending.
-             * @example 550
+             * @description Kind of problem, an address relative to this service.
+             * @example /problems/not-found
              */
-            id: number | null;
+            type: string;
             /**
-             * @description `favorite`: a favourite led to it; `trending`: the user has none, and it trends.
+             * @description The kind in words.
+             * @example Not found
+             */
+            title: string;
+            /**
+             * @description The HTTP status.
+             * @example 404
+             */
+            status: number;
+            /**
+             * @description What is wrong this time.
+             * @example there is no such film 999999999
+             */
+            detail: string;
+            /**
+             * @description Path of the request.
+             * @example /api/movies/999999999
+             */
+            instance: string;
+            /**
+             * @description Id of the request, as in X-Request-ID and in the log.
+             * @example example-request-1
+             */
+            request_id: string;
+        };
+        /** @description A problem document that says what is wrong, by field. */
+        ValidationProblem: {
+            /**
+             * @description Kind of problem, an address relative to this service.
+             * @example /problems/not-found
+             */
+            type: string;
+            /**
+             * @description The kind in words.
+             * @example Not found
+             */
+            title: string;
+            /**
+             * @description The HTTP status.
+             * @example 404
+             */
+            status: number;
+            /**
+             * @description What is wrong this time.
+             * @example there is no such film 999999999
+             */
+            detail: string;
+            /**
+             * @description Path of the request.
+             * @example /api/movies/999999999
+             */
+            instance: string;
+            /**
+             * @description Id of the request, as in X-Request-ID and in the log.
+             * @example example-request-1
+             */
+            request_id: string;
+            /**
+             * @description What is wrong, by field; omitted where `detail` says it.
+             * @example {
+             *       "page": [
+             *         "Must be greater than or equal to 1 and less than or equal to 500."
+             *       ]
+             *     }
+             */
+            errors?: {
+                [key: string]: string[];
+            };
+        };
+        /** @description A problem document that says how long to wait. */
+        WaitProblem: {
+            /**
+             * @description Kind of problem, an address relative to this service.
+             * @example /problems/not-found
+             */
+            type: string;
+            /**
+             * @description The kind in words.
+             * @example Not found
+             */
+            title: string;
+            /**
+             * @description The HTTP status.
+             * @example 404
+             */
+            status: number;
+            /**
+             * @description What is wrong this time.
+             * @example there is no such film 999999999
+             */
+            detail: string;
+            /**
+             * @description Path of the request.
+             * @example /api/movies/999999999
+             */
+            instance: string;
+            /**
+             * @description Id of the request, as in X-Request-ID and in the log.
+             * @example example-request-1
+             */
+            request_id: string;
+            /**
+             * @description Seconds to wait, as in Retry-After.
+             * @example 24
+             */
+            retry_after: number;
+        };
+        /** @description A problem document that names the upstream at fault. */
+        UpstreamProblem: {
+            /**
+             * @description Kind of problem, an address relative to this service.
+             * @example /problems/not-found
+             */
+            type: string;
+            /**
+             * @description The kind in words.
+             * @example Not found
+             */
+            title: string;
+            /**
+             * @description The HTTP status.
+             * @example 404
+             */
+            status: number;
+            /**
+             * @description What is wrong this time.
+             * @example there is no such film 999999999
+             */
+            detail: string;
+            /**
+             * @description Path of the request.
+             * @example /api/movies/999999999
+             */
+            instance: string;
+            /**
+             * @description Id of the request, as in X-Request-ID and in the log.
+             * @example example-request-1
+             */
+            request_id: string;
+            /**
+             * @description Which upstream failed.
+             * @example tmdb
              * @enum {string}
              */
-            kind: "favorite" | "trending";
+            upstream: "tmdb" | "users";
             /**
-             * @description Title of the favourite. Null: trending.
-             * @example Fight Club
-             */
-            title: string | null;
-        };
-        /** @description A film that the user has begun and not finished. */
-        BegunFilm: {
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /** @description Whether it is among the user's favourites. Null: unknown. */
-            is_favorite: boolean | null;
-            /** @description Whether it is on the user's watchlist. Null: unknown. */
-            is_in_watchlist: boolean | null;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * @description Share that was watched, 0 to 1.
-             * @example 0.4
-             */
-            progress: number;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title. Null: unknown.
-             * @example Fight Club
-             */
-            title: string | null;
-            /**
-             * Format: date-time
-             * @description When the progress was last set. Null: unknown.
-             */
-            updated_date: string | null;
-            /** @description The user's stars, 1 to 5. Null: none or unknown. */
-            user_rating: number | null;
-        };
-        /** @description A person in the cast. */
-        CastMember: {
-            /** @description Whether known for pornography. */
-            adult: boolean;
-            /**
-             * @description Who is played; empty where unknown.
-             * @example Narrator
-             */
-            character: string;
-            /** @description TMDB's number of the credit. Null: unknown. */
-            credit_id: string | null;
-            /** @description 0 not set, 1 female, 2 male, 3 non-binary. */
-            gender: number;
-            /**
-             * @description TMDB's number of the person.
-             * @example 819
-             */
-            id: number;
-            /**
-             * @description Such as `Acting`. Null: unknown.
-             * @example Acting
-             */
-            known_for_department: string | null;
-            /**
-             * @description Name.
-             * @example Edward Norton
-             */
-            name: string;
-            /**
-             * @description Place in the cast list, from 0. Null: unknown.
-             * @example 0
-             */
-            order: number | null;
-            /** @description Name in the original script. */
-            original_name: string;
-            /** @description TMDB's measure of attention. */
-            popularity: number;
-            /** @description Path of a portrait; prefix as for `poster_path`. Null: there is none. */
-            profile_path: string | null;
-        };
-        /** @description The series it belongs to. Null: none. */
-        CollectionReference: {
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /**
-             * @description TMDB's number of the collection.
-             * @example 263
-             */
-            id: number;
-            /** @description Name. */
-            name: string;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-        };
-        /** @description A company. */
-        Company: {
-            /**
-             * @description TMDB's number of the company.
-             * @example 508
-             */
-            id: number;
-            /** @description Path of a logo; prefix as for `poster_path`. Null: there is none. */
-            logo_path: string | null;
-            /** @description Name. */
-            name: string;
-            /** @description Country as ISO 3166-1; empty where unknown. */
-            origin_country: string;
-        };
-        /** @description Everything that the first screen shows. */
-        CompleteDashboard: {
-            /** @description Films that were begun and not finished, latest first. Null: unavailable. */
-            continue_watching: components["schemas"]["BegunFilm"][] | null;
-            /**
-             * @description Page of the popular films. Null: unavailable.
-             * @example 1
-             */
-            page: number | null;
-            /** @description Popular films. Null: unavailable. */
-            popular_movies: components["schemas"]["MarkedFilm"][] | null;
-            /** @description Films that the user may like and does not have. Null: unavailable. */
-            recommended_for_you: components["schemas"]["RecommendedFilm"][] | null;
-            sections: components["schemas"]["CompleteDashboardSections"];
-            stats: components["schemas"]["Stats"];
-            /**
-             * @description Pages there are. Null: unavailable.
-             * @example 500
-             */
-            total_pages: number | null;
-            /** @description Films that trend this week. Null: unavailable. */
-            trending_movies: components["schemas"]["MarkedFilm"][] | null;
-        };
-        /** @description The parts of the page. */
-        CompleteDashboardSections: {
-            favorites: components["schemas"]["Section"];
-            history: components["schemas"]["Section"];
-            popular: components["schemas"]["Section"];
-            recommended: components["schemas"]["Section"];
-            trending: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-        };
-        /** @description What a frontend needs to know once. */
-        Configuration: {
-            /** @description What a page that shows these data must say. */
-            attribution: string;
-            images: components["schemas"]["ImageConfiguration"];
-            /**
-             * @description Whether films come from TMDB or from the stub.
+             * @description How it failed.
+             * @example timeout
              * @enum {string}
              */
-            tmdb: "live" | "stub";
+            reason: "timeout" | "circuit_open" | "saturated" | "unreachable" | "rate_limited" | "upstream_error" | "bad_response";
+            /**
+             * @description Seconds to wait, as in Retry-After; omitted where unknown.
+             * @example 60
+             */
+            retry_after?: number;
         };
-        /** @description Where a film can be watched in one country. */
-        CountryOffers: {
-            /** @description Free, with advertisements. Data by JustWatch. */
-            ads: components["schemas"]["WatchProvider"][];
-            /** @description To buy. Data by JustWatch. */
-            buy: components["schemas"]["WatchProvider"][];
-            /** @description Part of a subscription. Data by JustWatch. */
-            flatrate: components["schemas"]["WatchProvider"][];
-            /** @description Free. Data by JustWatch. */
-            free: components["schemas"]["WatchProvider"][];
-            /** @description TMDB's page with the offers. Null: unknown. */
-            link: string | null;
-            /** @description To rent. Data by JustWatch. */
-            rent: components["schemas"]["WatchProvider"][];
-        };
-        /** @description Who made a film. */
-        Credits: {
-            /** @description Cast, in TMDB's order. */
-            cast: components["schemas"]["CastMember"][];
-            /** @description Crew, in TMDB's order. */
-            crew: components["schemas"]["CrewMember"][];
+        /** @description A film with the user's marks. */
+        MarkedFilm: {
             /**
              * @description TMDB's number of the film.
              * @example 550
              */
             id: number;
-        };
-        /** @description A person in the crew. */
-        CrewMember: {
-            /** @description Whether known for pornography. */
-            adult: boolean;
-            /** @description TMDB's number of the credit. Null: unknown. */
-            credit_id: string | null;
-            /**
-             * @description Department; empty where unknown.
-             * @example Directing
-             */
-            department: string;
-            /** @description 0 not set, 1 female, 2 male, 3 non-binary. */
-            gender: number;
-            /**
-             * @description TMDB's number of the person.
-             * @example 819
-             */
-            id: number;
-            /**
-             * @description Job; empty where unknown.
-             * @example Director
-             */
-            job: string;
-            /**
-             * @description Such as `Acting`. Null: unknown.
-             * @example Acting
-             */
-            known_for_department: string | null;
-            /**
-             * @description Name.
-             * @example Edward Norton
-             */
-            name: string;
-            /** @description Name in the original script. */
-            original_name: string;
-            /** @description TMDB's measure of attention. */
-            popularity: number;
-            /** @description Path of a portrait; prefix as for `poster_path`. Null: there is none. */
-            profile_path: string | null;
-        };
-        /** @description A page of films, and the days that it covers. */
-        DatedFilmPage: {
-            /** @description The window of release dates that the list covers. Null: TMDB did not say. */
-            dates: components["schemas"]["ReleaseWindow"] | null;
-            /**
-             * @description The page, from 1 to 500.
-             * @example 1
-             */
-            page: number;
-            /** @description At most 20 entries. */
-            results: components["schemas"]["Film"][];
-            /**
-             * @description Pages there are, at most 500.
-             * @example 500
-             */
-            total_pages: number;
-            /**
-             * @description Entries on all pages.
-             * @example 10000
-             */
-            total_results: number;
-        };
-        /** @description A film with people, related films and the user's data. */
-        EnrichedMovie: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /** @description The series it belongs to. Null: none. */
-            belongs_to_collection: components["schemas"]["CollectionReference"] | null;
-            /**
-             * @description US dollars; 0: unknown.
-             * @example 63000000
-             */
-            budget: number;
-            /** @description First ten of the cast. Null: unknown. */
-            cast: components["schemas"]["CastMember"][] | null;
-            /** @description First ten of the crew. Null: unknown. */
-            crew: components["schemas"]["CrewMember"][] | null;
-            /** @description Genres. */
-            genres: components["schemas"]["Genre"][];
-            /** @description Address of the film's own site; null or empty: there is none. */
-            homepage: string | null;
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /**
-             * @description IMDb's id. Null: unknown.
-             * @example tt0137523
-             */
-            imdb_id: string | null;
-            /** @description Countries as ISO 3166-1. */
-            origin_country: string[];
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /** @description Companies that made it. */
-            production_companies: components["schemas"]["Company"][];
-            /** @description Countries that it was made in. */
-            production_countries: components["schemas"]["ProductionCountry"][];
-            /** @description What TMDB recommends. Null: unknown. */
-            recommended_movies: components["schemas"]["MarkedFilm"][] | null;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description US dollars; 0: unknown.
-             * @example 100853753
-             */
-            revenue: number;
-            /** @description Number of reviews. Null: unknown. */
-            reviews_count: number | null;
-            /**
-             * @description Minutes. Null or 0: unknown.
-             * @example 139
-             */
-            runtime: number | null;
-            sections: components["schemas"]["EnrichedMovieSections"];
-            /** @description Films of the same kind. Null: unknown. */
-            similar_movies: components["schemas"]["MarkedFilm"][] | null;
-            /** @description Languages that are spoken in it. */
-            spoken_languages: components["schemas"]["SpokenLanguage"][];
-            /**
-             * @description Such as `Released` or `In Production`. Null: unknown.
-             * @example Released
-             */
-            status: string | null;
-            /** @description Slogan; empty where there is none. */
-            tagline: string;
             /**
              * @description Title in the language asked for.
              * @example Fight Club
              */
             title: string;
-            user_data: components["schemas"]["UserData"];
             /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
+             * @description Title in the original language.
+             * @example Fight Club
              */
-            video: boolean;
+            original_title: string;
             /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
+             * @description Original language as ISO 639-1.
+             * @example en
              */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description The parts of the page. */
-        EnrichedMovieSections: {
-            favorites: components["schemas"]["Section"];
-            history: components["schemas"]["Section"];
-            movie: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-        };
-        /** @description Films that match, with the user's marks. */
-        EnrichedSearch: {
-            /**
-             * @description Page, from 1 to 500.
-             * @example 1
-             */
-            page: number;
-            /**
-             * @description What was looked for.
-             * @example fight club
-             */
-            query: string;
-            /** @description Films that match. */
-            results: components["schemas"]["MarkedFilm"][];
-            sections: components["schemas"]["EnrichedSearchSections"];
-            /**
-             * @description Pages there are, at most 500.
-             * @example 500
-             */
-            total_pages: number;
-            /**
-             * @description Entries on all pages.
-             * @example 10000
-             */
-            total_results: number;
-        };
-        /** @description The parts of the page. */
-        EnrichedSearchSections: {
-            favorites: components["schemas"]["Section"];
-            results: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-        };
-        /** @description A film among a user's favourites. */
-        Favorite: {
-            /**
-             * Format: date-time
-             * @description When it was added.
-             * @example 2026-11-24T17:30:00Z
-             */
-            added_date: string | null;
-            /** @description Genres. */
-            genres: components["schemas"]["Genre"][];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            movie_id: number;
-            /** @description Path of the poster. Null: there is none. */
-            poster_path: string | null;
-            /**
-             * @description Stars, 1 to 5. Null: not rated.
-             * @example 5
-             */
-            rating: number | null;
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
             /**
              * Format: date
              * @description Day of the first release. Null: unknown.
@@ -1224,204 +916,113 @@ export interface components {
              */
             release_date: string | null;
             /**
-             * @description Title. Null: unknown.
-             * @example Fight Club
-             */
-            title: string | null;
-        };
-        /** @description What may be set on a favourite. */
-        FavoriteChange: {
-            /**
-             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
-            poster_path?: string | null;
+            poster_path: string | null;
             /**
-             * @description Stars, 1 to 5.
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description Whether it is one of the user's favourites. Null: unknown.
+             * @example true
+             */
+            is_favorite: boolean | null;
+            /**
+             * @description Whether it is on the user's watchlist. Null: unknown.
+             * @example false
+             */
+            is_in_watchlist: boolean | null;
+            /**
+             * @description The user's stars, 1 to 5. Null: none or unknown.
              * @example 5
              */
-            rating?: number;
-            /**
-             * @description Title. Left out: as it was; of a new entry TMDB's.
-             * @example Fight Club
-             */
-            title?: string;
+            user_rating: number | null;
         };
-        /** @description A film for the favourites. */
-        FavoriteEntry: {
+        /** @description How a part of a page came about. */
+        Section: {
             /**
-             * @description TMDB's number of the film.
-             * @example 550
+             * @description `ok`; `stale`: an old answer stands in; `unavailable`: unknown, shown as null.
+             * @example ok
+             * @enum {string}
              */
-            movie_id: number;
+            status: "ok" | "stale" | "unavailable";
             /**
-             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             * @description Why the part is not, or not quite, what it should be. Null: nothing is wrong.
+             * @example timeout
+             * @enum {string|null}
              */
-            poster_path?: string | null;
+            reason: "timeout" | "circuit_open" | "saturated" | "unreachable" | "rate_limited" | "upstream_error" | "bad_response" | null;
             /**
-             * @description Stars, 1 to 5.
-             * @example 5
+             * @description Seconds since the upstream sent it; only where it is stale.
+             * @example 420
              */
-            rating?: number;
+            age: number | null;
             /**
-             * @description Title. Left out: as it was; of a new entry TMDB's.
-             * @example Fight Club
+             * @description Seconds after which asking again may help.
+             * @example 60
              */
-            title?: string;
+            retry_after: number | null;
         };
-        /** @description What was removed. */
-        FavoriteRemoved: {
-            /**
-             * @description What was done, in words.
-             * @example added to favorites
-             */
-            message: string;
-            removed: components["schemas"]["Favorite"];
-        };
-        /** @description What was written. */
-        FavoriteWritten: {
-            favorite: components["schemas"]["Favorite"];
-            /**
-             * @description What was done, in words.
-             * @example added to favorites
-             */
-            message: string;
-        };
-        /** @description The user's favourites. */
-        Favorites: {
-            /** @description Entries, newest first. */
-            favorites: components["schemas"]["Favorite"][];
-            /**
-             * @description Entries.
-             * @example 3
-             */
-            total: number;
+        /** @description The parts of the page. */
+        FeedSections: {
+            movies: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
         };
         /** @description Popular films with the user's marks. */
         Feed: {
+            /** @description Popular films. */
+            movies: components["schemas"]["MarkedFilm"][];
             /**
-             * @description Page, from 1 to 500.
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Page, 1 to 500.
              * @example 1
              */
             current_page: number;
             /**
-             * @description How many there are. Null: unknown.
+             * @description Number of films on all pages.
+             * @example 10000
+             */
+            total_results: number;
+            /**
+             * @description Number of the user's favourites. Null: unknown.
              * @example 3
              */
             favorites_count: number | null;
-            /** @description Popular films. */
-            movies: components["schemas"]["MarkedFilm"][];
-            sections: components["schemas"]["FeedSections"];
             /**
-             * @description Pages there are, at most 500.
-             * @example 500
-             */
-            total_pages: number;
-            /**
-             * @description Entries on all pages.
-             * @example 10000
-             */
-            total_results: number;
-            /**
-             * @description How many there are. Null: unknown.
-             * @example 3
+             * @description Number of films on the watchlist. Null: unknown.
+             * @example 2
              */
             watchlist_count: number | null;
-        };
-        /** @description The parts of the page. */
-        FeedSections: {
-            favorites: components["schemas"]["Section"];
-            movies: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-        };
-        /** @description A film as it stands in a list. */
-        Film: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
-             */
-            video: boolean;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description A page of films. */
-        FilmPage: {
-            /**
-             * @description The page, from 1 to 500.
-             * @example 1
-             */
-            page: number;
-            /** @description At most 20 entries. */
-            results: components["schemas"]["Film"][];
-            /**
-             * @description Pages there are, at most 500.
-             * @example 500
-             */
-            total_pages: number;
-            /**
-             * @description Entries on all pages.
-             * @example 10000
-             */
-            total_results: number;
+            sections: components["schemas"]["FeedSections"];
         };
         /** @description A genre. */
         Genre: {
@@ -1431,708 +1032,43 @@ export interface components {
              */
             id: number;
             /**
-             * @description Name.
+             * @description Name; in English where it is not translated.
              * @example Drama
              */
             name: string;
         };
-        /** @description A genre, and how many favourites are of it. */
-        GenreCount: {
-            /** @description Favourites of it. */
-            count: number;
+        /** @description A series of films. */
+        CollectionReference: {
             /**
-             * @description TMDB's number of the genre.
-             * @example 18
+             * @description TMDB's number of the collection.
+             * @example 263
              */
             id: number;
-            /**
-             * @description Name.
-             * @example Drama
-             */
+            /** @description Name. */
             name: string;
-        };
-        /** @description The genres. */
-        Genres: {
-            /** @description Every genre. */
-            genres: components["schemas"]["Genre"][];
-        };
-        /** @description That the process answers. */
-        Health: {
             /**
-             * @description Name of the service.
-             * @enum {string}
-             */
-            service: "movie-dashboard-bff";
-            /**
-             * @description Always `healthy`.
-             * @enum {string}
-             */
-            status: "healthy";
-            /**
-             * @description Version of the service.
-             * @example 0.1.0
-             */
-            version: string;
-        };
-        /** @description What the user has begun to watch, or has watched. */
-        History: {
-            /** @description Entries, newest first. */
-            history: components["schemas"]["HistoryItem"][];
-            /**
-             * @description Entries.
-             * @example 3
-             */
-            total: number;
-        };
-        /** @description A film that a user has begun to watch. */
-        HistoryItem: {
-            /** @description Genres. */
-            genres: components["schemas"]["Genre"][];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            movie_id: number;
-            /** @description Path of the poster. Null: there is none. */
-            poster_path: string | null;
-            /**
-             * @description How much was watched, 0 to 1.
-             * @example 0.4
-             */
-            progress: number;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title. Null: unknown.
-             * @example Fight Club
-             */
-            title: string | null;
-            /**
-             * Format: date-time
-             * @description When the progress was last set. Null: unknown.
-             */
-            updated_date: string | null;
-            /**
-             * Format: date-time
-             * @description When it was watched to the end. Null: not yet.
-             */
-            watched_date: string | null;
-        };
-        /** @description What was removed. */
-        HistoryItemRemoved: {
-            /**
-             * @description What was done, in words.
-             * @example added to favorites
-             */
-            message: string;
-            removed: components["schemas"]["HistoryItem"];
-        };
-        /** @description What was written. */
-        HistoryItemWritten: {
-            history_item: components["schemas"]["HistoryItem"];
-            /**
-             * @description What was done, in words.
-             * @example added to favorites
-             */
-            message: string;
-        };
-        /** @description A picture. */
-        Image: {
-            /** @description Width by height. Null: unknown. */
-            aspect_ratio: number | null;
-            /** @description Path of the picture. */
-            file_path: string;
-            /** @description Pixels. Null: unknown. */
-            height: number | null;
-            /**
-             * @description Language as ISO 639-1. Null: no language.
-             * @example en
-             */
-            iso_639_1: string | null;
-            /** @description Mean of the votes, 0 to 10. */
-            vote_average: number;
-            /** @description Votes. */
-            vote_count: number;
-            /** @description Pixels. Null: unknown. */
-            width: number | null;
-        };
-        /** @description Where pictures are. */
-        ImageConfiguration: {
-            /** @description Sizes of wide pictures. */
-            backdrop_sizes: string[];
-            /**
-             * @description Address before the size: `<base_url><size><path>`.
-             * @example https://image.tmdb.org/t/p/
-             */
-            base_url: string;
-            /** @description Sizes of posters. */
-            poster_sizes: string[];
-            /** @description Sizes of portraits. */
-            profile_sizes: string[];
-        };
-        /** @description Pictures of a film. */
-        Images: {
-            /** @description Wide pictures. */
-            backdrops: components["schemas"]["Image"][];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /** @description Logos of the title. */
-            logos: components["schemas"]["Image"][];
-            /** @description Posters. */
-            posters: components["schemas"]["Image"][];
-        };
-        /** @description A film with the marks of the user. */
-        MarkedFilm: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /** @description Whether it is among the user's favourites. Null: unknown. */
-            is_favorite: boolean | null;
-            /** @description Whether it is on the user's watchlist. Null: unknown. */
-            is_in_watchlist: boolean | null;
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
             poster_path: string | null;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /** @description The user's stars, 1 to 5. Null: none or unknown. */
-            user_rating: number | null;
-            /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
-             */
-            video: boolean;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description A film with everything TMDB keeps about it. */
-        MovieDetails: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
+            /** @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
             backdrop_path: string | null;
-            /** @description The series it belongs to. Null: none. */
-            belongs_to_collection: components["schemas"]["CollectionReference"] | null;
+        };
+        /** @description A company that made a film. */
+        Company: {
             /**
-             * @description US dollars; 0: unknown.
-             * @example 63000000
-             */
-            budget: number;
-            /** @description Genres. */
-            genres: components["schemas"]["Genre"][];
-            /** @description Address of the film's own site; null or empty: there is none. */
-            homepage: string | null;
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
+             * @description TMDB's number of the company.
+             * @example 508
              */
             id: number;
-            /**
-             * @description IMDb's id. Null: unknown.
-             * @example tt0137523
-             */
-            imdb_id: string | null;
-            /** @description Countries as ISO 3166-1. */
-            origin_country: string[];
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /** @description Companies that made it. */
-            production_companies: components["schemas"]["Company"][];
-            /** @description Countries that it was made in. */
-            production_countries: components["schemas"]["ProductionCountry"][];
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description US dollars; 0: unknown.
-             * @example 100853753
-             */
-            revenue: number;
-            /**
-             * @description Minutes. Null or 0: unknown.
-             * @example 139
-             */
-            runtime: number | null;
-            /** @description Languages that are spoken in it. */
-            spoken_languages: components["schemas"]["SpokenLanguage"][];
-            /**
-             * @description Such as `Released` or `In Production`. Null: unknown.
-             * @example Released
-             */
-            status: string | null;
-            /** @description Slogan; empty where there is none. */
-            tagline: string;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
-             */
-            video: boolean;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description A film. */
-        MovieResult: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /**
-             * @description What the entry is. (enum property replaced by openapi-typescript)
-             * @enum {string}
-             */
-            media_type: "movie";
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
-             */
-            video: boolean;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description A page of films, series and people. */
-        MultiPage: {
-            /**
-             * @description The page, from 1 to 500.
-             * @example 1
-             */
-            page: number;
-            /** @description At most 20 entries. */
-            results: components["schemas"]["MultiResult"][];
-            /**
-             * @description Pages there are, at most 500.
-             * @example 500
-             */
-            total_pages: number;
-            /**
-             * @description Entries on all pages.
-             * @example 10000
-             */
-            total_results: number;
-        };
-        /** @description A film, a series or a person. */
-        MultiResult: components["schemas"]["MovieResult"] | components["schemas"]["SeriesResult"] | components["schemas"]["PersonResult"];
-        /** @description A person with everything TMDB keeps about them. */
-        Person: {
-            /** @description Whether known for pornography. */
-            adult: boolean;
-            /** @description Other names. */
-            also_known_as: string[];
-            /** @description Life; empty where there is no translation. */
-            biography: string;
-            /**
-             * Format: date
-             * @description Day of birth. Null: unknown.
-             */
-            birthday: string | null;
-            /**
-             * Format: date
-             * @description Day of death. Null: alive or unknown.
-             */
-            deathday: string | null;
-            /** @description 0 not set, 1 female, 2 male, 3 non-binary. */
-            gender: number;
-            /** @description Address of the own site. Null: none. */
-            homepage: string | null;
-            /**
-             * @description TMDB's number of the person.
-             * @example 819
-             */
-            id: number;
-            /** @description IMDb's id. Null: unknown. */
-            imdb_id: string | null;
-            /**
-             * @description Such as `Acting`. Null: unknown.
-             * @example Acting
-             */
-            known_for_department: string | null;
-            /**
-             * @description Name.
-             * @example Edward Norton
-             */
+            /** @description Name. */
             name: string;
-            /** @description Name in the original script. */
-            original_name: string;
-            /** @description Place of birth. Null: unknown. */
-            place_of_birth: string | null;
-            /** @description TMDB's measure of attention. */
-            popularity: number;
-            /** @description Path of a portrait; prefix as for `poster_path`. Null: there is none. */
-            profile_path: string | null;
+            /** @description Path of the logo, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            logo_path: string | null;
+            /** @description Country as ISO 3166-1; empty where unknown. */
+            origin_country: string;
         };
-        /** @description A film that the person plays in. */
-        PersonCastCredit: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /**
-             * @description Who is played; empty where unknown.
-             * @example Narrator
-             */
-            character: string;
-            /** @description TMDB's number of the credit. Null: unknown. */
-            credit_id: string | null;
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /**
-             * @description Place in the cast list, from 0. Null: unknown.
-             * @example 0
-             */
-            order: number | null;
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
-             */
-            video: boolean;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description Films of a person. */
-        PersonCredits: {
-            /** @description Films that the person plays in. */
-            cast: components["schemas"]["PersonCastCredit"][];
-            /** @description Films that the person worked on. */
-            crew: components["schemas"]["PersonCrewCredit"][];
-            /**
-             * @description TMDB's number of the person.
-             * @example 819
-             */
-            id: number;
-        };
-        /** @description A film that the person worked on. */
-        PersonCrewCredit: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /** @description TMDB's number of the credit. Null: unknown. */
-            credit_id: string | null;
-            /**
-             * @description Department; empty where unknown.
-             * @example Directing
-             */
-            department: string;
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the film.
-             * @example 550
-             */
-            id: number;
-            /**
-             * @description Job; empty where unknown.
-             * @example Director
-             */
-            job: string;
-            /**
-             * @description Original language as ISO 639-1.
-             * @example en
-             */
-            original_language: string;
-            /**
-             * @description Title in the original language.
-             * @example Fight Club
-             */
-            original_title: string;
-            /** @description What it is about; empty where there is no translation. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * Format: date
-             * @description Day of the first release. Null: unknown.
-             * @example 1999-10-15
-             */
-            release_date: string | null;
-            /**
-             * @description Title in the language asked for.
-             * @example Fight Club
-             */
-            title: string;
-            /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
-             */
-            video: boolean;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description A person. */
-        PersonResult: {
-            /** @description Whether known for pornography. */
-            adult: boolean;
-            /** @description 0 not set, 1 female, 2 male, 3 non-binary. */
-            gender: number;
-            /**
-             * @description TMDB's number of the person.
-             * @example 819
-             */
-            id: number;
-            /**
-             * @description Such as `Acting`. Null: unknown.
-             * @example Acting
-             */
-            known_for_department: string | null;
-            /**
-             * @description What the entry is. (enum property replaced by openapi-typescript)
-             * @enum {string}
-             */
-            media_type: "person";
-            /**
-             * @description Name.
-             * @example Edward Norton
-             */
-            name: string;
-            /** @description Name in the original script. */
-            original_name: string;
-            /** @description TMDB's measure of attention. */
-            popularity: number;
-            /** @description Path of a portrait; prefix as for `poster_path`. Null: there is none. */
-            profile_path: string | null;
-        };
-        /** @description A problem document (RFC 9457). */
-        Problem: {
-            /** @description What is wrong this time. */
-            detail: string;
-            /** @description Path of the request. */
-            instance: string;
-            /** @description Id of the request, as in X-Request-ID and in the log. */
-            request_id: string;
-            /** @description The HTTP status. */
-            status: number;
-            /** @description The kind in words. */
-            title: string;
-            /** @description Kind of problem, an address relative to this service. */
-            type: string;
-        };
-        /** @description A country. */
+        /** @description A country in which a film was made. */
         ProductionCountry: {
             /**
              * @description Country as ISO 3166-1. Null: unknown.
@@ -2142,57 +1078,400 @@ export interface components {
             /** @description Name. */
             name: string;
         };
-        /** @description How much of a film was watched. */
-        Progress: {
+        /** @description A language that is spoken in a film. */
+        SpokenLanguage: {
             /**
-             * @description Share that was watched, 0 to 1.
-             * @example 0.4
+             * @description Language as ISO 639-1. Null: none.
+             * @example en
              */
-            progress: number;
-        };
-        /** @description A film that the user may like, with the reason. */
-        RecommendedFilm: {
+            iso_639_1: string | null;
+            /** @description Name. */
+            name: string;
             /**
-             * @description Whether it is pornography.
+             * @description Name in English.
+             * @example English
+             */
+            english_name: string;
+        };
+        /** @description What the user did with the film. */
+        UserData: {
+            /**
+             * @description Whether it is one of the user's favourites. Null: unknown.
+             * @example true
+             */
+            is_favorite: boolean | null;
+            /**
+             * @description Whether it is on the user's watchlist. Null: unknown.
              * @example false
              */
+            is_in_watchlist: boolean | null;
+            /**
+             * @description The user's stars, 1 to 5. Null: none or unknown.
+             * @example 5
+             */
+            user_rating: number | null;
+            /**
+             * Format: date-time
+             * @description When it was watched to the end. Null: not, or unknown.
+             */
+            watched_date: string | null;
+            /**
+             * @description Share that was watched, 0 to 1. Null: none or unknown.
+             * @example 0.4
+             */
+            progress: number | null;
+            /**
+             * Format: date-time
+             * @description When it became a favourite. Null: not, or unknown.
+             */
+            added_to_favorites_date: string | null;
+            /**
+             * Format: date-time
+             * @description When it was put on the watchlist. Null: not, or unknown.
+             */
+            added_to_watchlist_date: string | null;
+        };
+        /** @description A member of the cast. */
+        CastMember: {
+            /**
+             * @description TMDB's number of the person.
+             * @example 819
+             */
+            id: number;
+            /**
+             * @description Name.
+             * @example Edward Norton
+             */
+            name: string;
+            /** @description Name in the original script. */
+            original_name: string;
+            /**
+             * @description 0 not set, 1 female, 2 male, 3 non-binary.
+             * @example 2
+             */
+            gender: number;
+            /**
+             * @description Such as `Acting`. Null: unknown.
+             * @example Acting
+             */
+            known_for_department: string | null;
+            /**
+             * @description TMDB's measure of attention.
+             * @example 8.1
+             */
+            popularity: number;
+            /** @description Path of the portrait, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            profile_path: string | null;
+            /** @description Whether they are known for adult films. */
             adult: boolean;
             /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             * @description Who is played; empty where unknown.
+             * @example Narrator
              */
-            backdrop_path: string | null;
-            because: components["schemas"]["Because"];
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
+            character: string;
+            /**
+             * @description Position in the cast, from 0. Null: unknown.
+             * @example 0
+             */
+            order: number | null;
+            /** @description TMDB's id of the credit. Null: unknown. */
+            credit_id: string | null;
+        };
+        /** @description A member of the crew. */
+        CrewMember: {
+            /**
+             * @description TMDB's number of the person.
+             * @example 819
+             */
+            id: number;
+            /**
+             * @description Name.
+             * @example Edward Norton
+             */
+            name: string;
+            /** @description Name in the original script. */
+            original_name: string;
+            /**
+             * @description 0 not set, 1 female, 2 male, 3 non-binary.
+             * @example 2
+             */
+            gender: number;
+            /**
+             * @description Such as `Acting`. Null: unknown.
+             * @example Acting
+             */
+            known_for_department: string | null;
+            /**
+             * @description TMDB's measure of attention.
+             * @example 8.1
+             */
+            popularity: number;
+            /** @description Path of the portrait, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            profile_path: string | null;
+            /** @description Whether they are known for adult films. */
+            adult: boolean;
+            /**
+             * @description Job; empty where unknown.
+             * @example Director
+             */
+            job: string;
+            /**
+             * @description Department; empty where unknown.
+             * @example Directing
+             */
+            department: string;
+            /** @description TMDB's id of the credit. Null: unknown. */
+            credit_id: string | null;
+        };
+        /** @description The parts of the page. */
+        EnrichedMovieSections: {
+            movie: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
+            history: components["schemas"]["Section"];
+        };
+        /** @description A film with people, related films and the user's data. */
+        EnrichedMovie: {
             /**
              * @description TMDB's number of the film.
              * @example 550
              */
             id: number;
-            /** @description Whether it is among the user's favourites. Null: unknown. */
-            is_favorite: boolean | null;
-            /** @description Whether it is on the user's watchlist. Null: unknown. */
-            is_in_watchlist: boolean | null;
             /**
-             * @description Original language as ISO 639-1.
-             * @example en
+             * @description Title in the language asked for.
+             * @example Fight Club
              */
-            original_language: string;
+            title: string;
             /**
              * @description Title in the original language.
              * @example Fight Club
              */
             original_title: string;
-            /** @description What it is about; empty where there is no translation. */
+            /**
+             * @description Original language as ISO 639-1.
+             * @example en
+             */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
             overview: string;
             /**
-             * @description TMDB's measure of attention, from 0; no upper end.
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
              * @example 61.4
              */
             popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description Genres. */
+            genres: components["schemas"]["Genre"][];
             /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @description Minutes. Null or 0: unknown.
+             * @example 139
+             */
+            runtime: number | null;
+            /**
+             * @description Such as `Released` or `In Production`. Null: unknown.
+             * @example Released
+             */
+            status: string | null;
+            /** @description Slogan; empty where there is none. */
+            tagline: string;
+            /** @description Address of the film's own site. Null: there is none. */
+            homepage: string | null;
+            /**
+             * @description IMDb's id. Null: unknown.
+             * @example tt0137523
+             */
+            imdb_id: string | null;
+            /**
+             * @description US dollars; 0: unknown.
+             * @example 63000000
+             */
+            budget: number;
+            /**
+             * @description US dollars; 0: unknown.
+             * @example 100853753
+             */
+            revenue: number;
+            /** @description Countries of origin as ISO 3166-1. */
+            origin_country: string[];
+            /** @description The series of films that it belongs to. Null: none. */
+            belongs_to_collection: components["schemas"]["CollectionReference"] | null;
+            /** @description Companies that made it. */
+            production_companies: components["schemas"]["Company"][];
+            /** @description Countries in which it was made. */
+            production_countries: components["schemas"]["ProductionCountry"][];
+            /** @description Languages that are spoken in it. */
+            spoken_languages: components["schemas"]["SpokenLanguage"][];
+            user_data: components["schemas"]["UserData"];
+            /** @description First of the cast, by `order`. Null: unknown. */
+            cast: components["schemas"]["CastMember"][] | null;
+            /** @description Directors, writers, others of the crew. Null: unknown. */
+            crew: components["schemas"]["CrewMember"][] | null;
+            /**
+             * @description Number of reviews. Null: unknown.
+             * @example 8
+             */
+            reviews_count: number | null;
+            /** @description Films of the same kind. Null: unknown. */
+            similar_movies: components["schemas"]["MarkedFilm"][] | null;
+            /** @description Films that TMDB recommends. Null: unknown. */
+            recommended_movies: components["schemas"]["MarkedFilm"][] | null;
+            sections: components["schemas"]["EnrichedMovieSections"];
+        };
+        /** @description What led to a recommendation. */
+        Because: {
+            /**
+             * @description `favorite`: one of the user's favourites; `trending`: there are none, and it trends.
+             * @example favorite
+             * @enum {string}
+             */
+            kind: "favorite" | "trending";
+            /**
+             * @description TMDB's number of the favourite. Null: trending.
+             * @example 550
+             */
+            id: number | null;
+            /**
+             * @description Title of the favourite. Null: trending.
+             * @example Fight Club
+             */
+            title: string | null;
+        };
+        /** @description A film that the user may like, with the reason. */
+        RecommendedFilm: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /**
+             * @description Title in the language asked for.
+             * @example Fight Club
+             */
+            title: string;
+            /**
+             * @description Title in the original language.
+             * @example Fight Club
+             */
+            original_title: string;
+            /**
+             * @description Original language as ISO 639-1.
+             * @example en
+             */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description Whether it is one of the user's favourites. Null: unknown.
+             * @example true
+             */
+            is_favorite: boolean | null;
+            /**
+             * @description Whether it is on the user's watchlist. Null: unknown.
+             * @example false
+             */
+            is_in_watchlist: boolean | null;
+            /**
+             * @description The user's stars, 1 to 5. Null: none or unknown.
+             * @example 5
+             */
+            user_rating: number | null;
+            because: components["schemas"]["Because"];
+        };
+        /** @description A film that the user has begun and not finished. */
+        BegunFilm: {
+            /**
+             * @description Whether it is one of the user's favourites. Null: unknown.
+             * @example true
+             */
+            is_favorite: boolean | null;
+            /**
+             * @description Whether it is on the user's watchlist. Null: unknown.
+             * @example false
+             */
+            is_in_watchlist: boolean | null;
+            /**
+             * @description The user's stars, 1 to 5. Null: none or unknown.
+             * @example 5
+             */
+            user_rating: number | null;
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /**
+             * @description Title. Null: unknown.
+             * @example Fight Club
+             */
+            title: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
              * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
              */
             poster_path: string | null;
@@ -2202,44 +1481,662 @@ export interface components {
              * @example 1999-10-15
              */
             release_date: string | null;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description Share that was watched, 0 to 1.
+             * @example 0.4
+             */
+            progress: number;
+            /**
+             * Format: date-time
+             * @description When the progress was last set. Null: unknown.
+             */
+            updated_date: string | null;
+        };
+        /** @description A genre, and how many of the favourites are of it. */
+        GenreCount: {
+            /**
+             * @description TMDB's number of the genre.
+             * @example 18
+             */
+            id: number;
+            /**
+             * @description Name; in English where it is not translated.
+             * @example Drama
+             */
+            name: string;
+            /**
+             * @description Number of favourites.
+             * @example 2
+             */
+            count: number;
+        };
+        /** @description The user in numbers. */
+        Stats: {
+            /**
+             * @description Number of favourites. Null: unknown.
+             * @example 3
+             */
+            total_favorites: number | null;
+            /**
+             * @description Number of films on the watchlist. Null: unknown.
+             * @example 2
+             */
+            total_watchlist: number | null;
+            /**
+             * @description Number of films watched to the end. Null: unknown.
+             * @example 1
+             */
+            movies_watched: number | null;
+            /**
+             * @description Average of the user's stars. Null: none or unknown.
+             * @example 4.67
+             */
+            avg_rating: number | null;
+            /** @description Genres of the favourites, most frequent first. Null: unknown. */
+            favorite_genres: components["schemas"]["GenreCount"][] | null;
+        };
+        /** @description The parts of the page. */
+        CompleteDashboardSections: {
+            popular: components["schemas"]["Section"];
+            trending: components["schemas"]["Section"];
+            recommended: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
+            history: components["schemas"]["Section"];
+        };
+        /** @description Everything that the first screen shows. */
+        CompleteDashboard: {
+            /** @description Popular films. Null: unknown. */
+            popular_movies: components["schemas"]["MarkedFilm"][] | null;
+            /** @description Films that trend this week. Null: unknown. */
+            trending_movies: components["schemas"]["MarkedFilm"][] | null;
+            /** @description Films that the user may like and does not have yet. Null: unknown. */
+            recommended_for_you: components["schemas"]["RecommendedFilm"][] | null;
+            /** @description Films that were begun and not finished, latest first. Null: unknown. */
+            continue_watching: components["schemas"]["BegunFilm"][] | null;
+            stats: components["schemas"]["Stats"];
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number | null;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number | null;
+            sections: components["schemas"]["CompleteDashboardSections"];
+        };
+        /** @description The parts of the page. */
+        EnrichedSearchSections: {
+            results: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
+        };
+        /** @description Films that match, with the user's marks. */
+        EnrichedSearch: {
+            /** @description Films that match. */
+            results: components["schemas"]["MarkedFilm"][];
+            /**
+             * @description What was searched for.
+             * @example fight club
+             */
+            query: string;
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Number of films on all pages.
+             * @example 2
+             */
+            total_results: number;
+            sections: components["schemas"]["EnrichedSearchSections"];
+        };
+        /** @description A film among the user's favourites. */
+        Favorite: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            movie_id: number;
+            /**
+             * @description Title. Null: unknown.
+             * @example Fight Club
+             */
+            title: string | null;
+            /** @description Path of the poster. Null: there is none. */
+            poster_path: string | null;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /** @description Genres. */
+            genres: components["schemas"]["Genre"][];
+            /**
+             * @description Stars, 1 to 5. Null: not rated.
+             * @example 5
+             */
+            rating: number | null;
+            /**
+             * Format: date-time
+             * @description When it was added.
+             */
+            added_date: string | null;
+        };
+        /** @description The user's favourites. */
+        Favorites: {
+            /** @description Favourites, newest first. */
+            favorites: components["schemas"]["Favorite"][];
+            /**
+             * @description Number of entries.
+             * @example 3
+             */
+            total: number;
+        };
+        /** @description A film for the favourites. */
+        FavoriteEntry: {
+            /**
+             * @description Title. Omitted: as it was; of a new entry TMDB's.
+             * @example Fight Club
+             */
+            title?: string;
+            /**
+             * @description Path of the poster. Omitted: as it was; of a new entry TMDB's.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path?: string | null;
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            movie_id: number;
+            /**
+             * @description Stars, 1 to 5.
+             * @example 5
+             */
+            rating?: number;
+        };
+        /** @description The favourite as it is now. */
+        FavoriteWritten: {
+            /**
+             * @description What was done, in words.
+             * @example added to favorites
+             */
+            message: string;
+            favorite: components["schemas"]["Favorite"];
+        };
+        /** @description What can be set on a favourite. */
+        FavoriteChange: {
+            /**
+             * @description Title. Omitted: as it was; of a new entry TMDB's.
+             * @example Fight Club
+             */
+            title?: string;
+            /**
+             * @description Path of the poster. Omitted: as it was; of a new entry TMDB's.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path?: string | null;
+            /**
+             * @description Stars, 1 to 5.
+             * @example 5
+             */
+            rating?: number;
+        };
+        /** @description The favourite that was removed. */
+        FavoriteRemoved: {
+            /**
+             * @description What was done, in words.
+             * @example added to favorites
+             */
+            message: string;
+            removed: components["schemas"]["Favorite"];
+        };
+        /** @description A film that the user wants to watch. */
+        WatchlistItem: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            movie_id: number;
+            /**
+             * @description Title. Null: unknown.
+             * @example Fight Club
+             */
+            title: string | null;
+            /** @description Path of the poster. Null: there is none. */
+            poster_path: string | null;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /** @description Genres. */
+            genres: components["schemas"]["Genre"][];
+            /**
+             * Format: date-time
+             * @description When it was added.
+             */
+            added_date: string | null;
+        };
+        /** @description What the user wants to watch. */
+        Watchlist: {
+            /** @description Films, newest first. */
+            watchlist: components["schemas"]["WatchlistItem"][];
+            /**
+             * @description Number of entries.
+             * @example 2
+             */
+            total: number;
+        };
+        /** @description A film for the watchlist. */
+        WatchlistEntry: {
+            /**
+             * @description Title. Omitted: as it was; of a new entry TMDB's.
+             * @example Fight Club
+             */
+            title?: string;
+            /**
+             * @description Path of the poster. Omitted: as it was; of a new entry TMDB's.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path?: string | null;
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            movie_id: number;
+        };
+        /** @description The film on the watchlist as it is now. */
+        WatchlistItemWritten: {
+            /**
+             * @description What was done, in words.
+             * @example added to favorites
+             */
+            message: string;
+            watchlist_item: components["schemas"]["WatchlistItem"];
+        };
+        /** @description What can be set on a film of the watchlist. */
+        WatchlistChange: {
+            /**
+             * @description Title. Omitted: as it was; of a new entry TMDB's.
+             * @example Fight Club
+             */
+            title?: string;
+            /**
+             * @description Path of the poster. Omitted: as it was; of a new entry TMDB's.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path?: string | null;
+        };
+        /** @description The film that was removed from the watchlist. */
+        WatchlistItemRemoved: {
+            /**
+             * @description What was done, in words.
+             * @example added to favorites
+             */
+            message: string;
+            removed: components["schemas"]["WatchlistItem"];
+        };
+        /** @description A film that the user has begun to watch. */
+        HistoryItem: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            movie_id: number;
+            /**
+             * @description Title. Null: unknown.
+             * @example Fight Club
+             */
+            title: string | null;
+            /** @description Path of the poster. Null: there is none. */
+            poster_path: string | null;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /** @description Genres. */
+            genres: components["schemas"]["Genre"][];
+            /**
+             * @description How much was watched, 0 to 1.
+             * @example 0.4
+             */
+            progress: number;
+            /**
+             * Format: date-time
+             * @description When it was watched to the end. Null: not yet.
+             */
+            watched_date: string | null;
+            /**
+             * Format: date-time
+             * @description When the progress was last set. Null: unknown.
+             */
+            updated_date: string | null;
+        };
+        /** @description What the user has begun to watch, or has watched. */
+        History: {
+            /** @description Films, newest first. */
+            history: components["schemas"]["HistoryItem"][];
+            /**
+             * @description Number of entries.
+             * @example 1
+             */
+            total: number;
+        };
+        /** @description How much of a film was watched. */
+        Progress: {
+            /**
+             * @description Share that was watched, 0 to 1.
+             * @example 0.4
+             */
+            progress: number;
+        };
+        /** @description The film of the history as it is now. */
+        HistoryItemWritten: {
+            /**
+             * @description What was done, in words.
+             * @example added to favorites
+             */
+            message: string;
+            history_item: components["schemas"]["HistoryItem"];
+        };
+        /** @description The film that was removed from the history. */
+        HistoryItemRemoved: {
+            /**
+             * @description What was done, in words.
+             * @example added to favorites
+             */
+            message: string;
+            removed: components["schemas"]["HistoryItem"];
+        };
+        /** @description A film in a list. */
+        Film: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
             /**
              * @description Title in the language asked for.
              * @example Fight Club
              */
             title: string;
-            /** @description The user's stars, 1 to 5. Null: none or unknown. */
-            user_rating: number | null;
             /**
-             * @description Whether it is no film but a video, such as a concert.
-             * @example false
+             * @description Title in the original language.
+             * @example Fight Club
              */
+            original_title: string;
+            /**
+             * @description Original language as ISO 639-1.
+             * @example en
+             */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
             video: boolean;
             /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
+             * @description Average vote, 0 to 10; 0 without votes.
              * @example 8.438
              */
             vote_average: number;
             /**
-             * @description Votes.
+             * @description Number of votes.
              * @example 27280
              */
             vote_count: number;
-        };
-        /** @description The window of release dates that the list covers. Null: TMDB did not say. */
-        ReleaseWindow: {
             /**
-             * Format: date
-             * @description Last day. Null: open.
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
              */
-            maximum: string | null;
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+        };
+        /** @description A page of films, without adult films. */
+        FilmPage: {
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Number of entries on all pages.
+             * @example 10000
+             */
+            total_results: number;
+            /** @description At most 20 films. */
+            results: components["schemas"]["Film"][];
+        };
+        /** @description The window of release dates that a list covers. */
+        ReleaseWindow: {
             /**
              * Format: date
              * @description First day. Null: open.
              */
             minimum: string | null;
+            /**
+             * Format: date
+             * @description Last day. Null: open.
+             */
+            maximum: string | null;
+        };
+        /** @description A page of films and the release dates that it covers, without adult films. */
+        DatedFilmPage: {
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Number of entries on all pages.
+             * @example 10000
+             */
+            total_results: number;
+            /** @description At most 20 films. */
+            results: components["schemas"]["Film"][];
+            /** @description The window of release dates that the list covers. Null: unknown. */
+            dates: components["schemas"]["ReleaseWindow"] | null;
+        };
+        /** @description A page of films that match; adult films only where `include_adult` asked for them. */
+        FilmSearchPage: {
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Number of entries on all pages.
+             * @example 10000
+             */
+            total_results: number;
+            /** @description At most 20 films. */
+            results: components["schemas"]["Film"][];
+        };
+        /** @description All genres of films. */
+        Genres: {
+            /** @description All genres. */
+            genres: components["schemas"]["Genre"][];
+        };
+        /** @description A film with everything that TMDB knows about it. */
+        MovieDetails: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /**
+             * @description Title in the language asked for.
+             * @example Fight Club
+             */
+            title: string;
+            /**
+             * @description Title in the original language.
+             * @example Fight Club
+             */
+            original_title: string;
+            /**
+             * @description Original language as ISO 639-1.
+             * @example en
+             */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description Genres. */
+            genres: components["schemas"]["Genre"][];
+            /**
+             * @description Minutes. Null or 0: unknown.
+             * @example 139
+             */
+            runtime: number | null;
+            /**
+             * @description Such as `Released` or `In Production`. Null: unknown.
+             * @example Released
+             */
+            status: string | null;
+            /** @description Slogan; empty where there is none. */
+            tagline: string;
+            /** @description Address of the film's own site. Null: there is none. */
+            homepage: string | null;
+            /**
+             * @description IMDb's id. Null: unknown.
+             * @example tt0137523
+             */
+            imdb_id: string | null;
+            /**
+             * @description US dollars; 0: unknown.
+             * @example 63000000
+             */
+            budget: number;
+            /**
+             * @description US dollars; 0: unknown.
+             * @example 100853753
+             */
+            revenue: number;
+            /** @description Countries of origin as ISO 3166-1. */
+            origin_country: string[];
+            /** @description The series of films that it belongs to. Null: none. */
+            belongs_to_collection: components["schemas"]["CollectionReference"] | null;
+            /** @description Companies that made it. */
+            production_companies: components["schemas"]["Company"][];
+            /** @description Countries in which it was made. */
+            production_countries: components["schemas"]["ProductionCountry"][];
+            /** @description Languages that are spoken in it. */
+            spoken_languages: components["schemas"]["SpokenLanguage"][];
+        };
+        /** @description Cast and crew of a film. */
+        Credits: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /** @description Cast, by `order`. */
+            cast: components["schemas"]["CastMember"][];
+            /** @description Crew, in TMDB's order. */
+            crew: components["schemas"]["CrewMember"][];
+        };
+        /** @description The author of a review. */
+        ReviewAuthor: {
+            /** @description Name; may be empty. */
+            name: string;
+            /** @description User name at TMDB. */
+            username: string;
+            /** @description Path of the avatar, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            avatar_path: string | null;
+            /**
+             * @description Stars given, 0.5 to 10. Null: none.
+             * @example 9
+             */
+            rating: number | null;
         };
         /** @description A review. */
         Review: {
+            /** @description TMDB's id of the review. */
+            id: string;
             /** @description Name of the author. */
             author: string;
             /** @description The author. Null: unknown. */
@@ -2251,8 +2148,6 @@ export interface components {
              * @description When it was written. Null: unknown.
              */
             created_at: string | null;
-            /** @description TMDB's id of the review. */
-            id: string;
             /**
              * Format: date-time
              * @description When it was last changed. Null: unknown.
@@ -2261,260 +2156,71 @@ export interface components {
             /** @description Address of the review at TMDB. Null: unknown. */
             url: string | null;
         };
-        /** @description The author. Null: unknown. */
-        ReviewAuthor: {
-            /** @description Path of the picture. Null: none. */
-            avatar_path: string | null;
-            /** @description Name; may be empty. */
-            name: string;
-            /** @description Stars given, 0.5 to 10. Null: none. */
-            rating: number | null;
-            /** @description User name at TMDB. */
-            username: string;
-        };
         /** @description A page of reviews. */
         ReviewPage: {
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Number of entries on all pages.
+             * @example 10000
+             */
+            total_results: number;
             /**
              * @description TMDB's number of the film.
              * @example 550
              */
             id: number;
-            /**
-             * @description The page, from 1 to 500.
-             * @example 1
-             */
-            page: number;
-            /** @description At most 20 entries. */
+            /** @description At most 20 reviews. */
             results: components["schemas"]["Review"][];
-            /**
-             * @description Pages there are, at most 500.
-             * @example 500
-             */
-            total_pages: number;
-            /**
-             * @description Entries on all pages.
-             * @example 10000
-             */
-            total_results: number;
         };
-        /** @description How a part of a page came about. */
-        Section: {
-            /** @description Seconds since the upstream said it; stale only. */
-            age: number | null;
-            /**
-             * @description Why it is not, or not quite, what it should be. Null: nothing is wrong.
-             * @enum {string|null}
-             */
-            reason: "timeout" | "circuit_open" | "saturated" | "unreachable" | "rate_limited" | "upstream_error" | "bad_response" | null;
-            /** @description Seconds after which asking again may help. */
-            retry_after: number | null;
-            /**
-             * @description `ok`; `stale`: an old answer stands in; `unavailable`: unknown, shown as null.
-             * @example ok
-             * @enum {string}
-             */
-            status: "ok" | "stale" | "unavailable";
-        };
-        /** @description A series. */
-        SeriesResult: {
-            /**
-             * @description Whether it is pornography.
-             * @example false
-             */
-            adult: boolean;
-            /**
-             * @description Path of a wide picture; prefix as for `poster_path`. Null: there is none.
-             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
-             */
-            backdrop_path: string | null;
-            /**
-             * Format: date
-             * @description First broadcast. Null: unknown.
-             */
-            first_air_date: string | null;
-            /** @description Numbers of the genres. */
-            genre_ids: number[];
-            /**
-             * @description TMDB's number of the series.
-             * @example 1396
-             */
-            id: number;
-            /**
-             * @description What the entry is. (enum property replaced by openapi-typescript)
-             * @enum {string}
-             */
-            media_type: "tv";
-            /** @description Name. */
-            name: string;
-            /** @description Countries as ISO 3166-1. */
-            origin_country: string[];
-            /** @description Original language as ISO 639-1. */
-            original_language: string;
-            /** @description Name in the original language. */
-            original_name: string;
-            /** @description What it is about. */
-            overview: string;
-            /**
-             * @description TMDB's measure of attention, from 0; no upper end.
-             * @example 61.4
-             */
-            popularity: number;
-            /**
-             * @description Path of the poster; prefix it with `images.base_url` and a size of `/api/configuration`. Null: there is none.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path: string | null;
-            /**
-             * @description Mean of the votes, 0 to 10; 0 without votes.
-             * @example 8.438
-             */
-            vote_average: number;
-            /**
-             * @description Votes.
-             * @example 27280
-             */
-            vote_count: number;
-        };
-        /** @description A language. */
-        SpokenLanguage: {
-            /**
-             * @description Name in English.
-             * @example English
-             */
-            english_name: string;
-            /**
-             * @description Language as ISO 639-1. Null: no language.
-             * @example en
-             */
-            iso_639_1: string | null;
-            /** @description Name. */
-            name: string;
-        };
-        /** @description The user's numbers. */
-        Stats: {
-            /** @description Mean of the user's stars. Null: none or unknown. */
-            avg_rating: number | null;
-            /** @description Genres of the favourites, most frequent first. Null: unknown. */
-            favorite_genres: components["schemas"]["GenreCount"][] | null;
-            /**
-             * @description How many there are. Null: unknown.
-             * @example 3
-             */
-            movies_watched: number | null;
-            /**
-             * @description How many there are. Null: unknown.
-             * @example 3
-             */
-            total_favorites: number | null;
-            /**
-             * @description How many there are. Null: unknown.
-             * @example 3
-             */
-            total_watchlist: number | null;
-        };
-        /** @description A problem document that names the upstream at fault. */
-        UpstreamProblem: {
-            /** @description What is wrong this time. */
-            detail: string;
-            /** @description Path of the request. */
-            instance: string;
-            /**
-             * @description How it failed.
-             * @enum {string}
-             */
-            reason: "timeout" | "circuit_open" | "saturated" | "unreachable" | "rate_limited" | "upstream_error" | "bad_response";
-            /** @description Id of the request, as in X-Request-ID and in the log. */
-            request_id: string;
-            /** @description Seconds to wait, as in Retry-After; left out where unknown. */
-            retry_after?: number;
-            /** @description The HTTP status. */
-            status: number;
-            /** @description The kind in words. */
-            title: string;
-            /** @description Kind of problem, an address relative to this service. */
-            type: string;
-            /**
-             * @description Which upstream failed.
-             * @enum {string}
-             */
-            upstream: "tmdb" | "users";
-        };
-        /** @description What the user has done with the film. */
-        UserData: {
-            /**
-             * Format: date-time
-             * @description When it became a favourite. Null: it is none, or unknown.
-             */
-            added_to_favorites_date: string | null;
-            /**
-             * Format: date-time
-             * @description When it came on the watchlist. Null: it is not there, or unknown.
-             */
-            added_to_watchlist_date: string | null;
-            /** @description Whether it is among the user's favourites. Null: unknown. */
-            is_favorite: boolean | null;
-            /** @description Whether it is on the user's watchlist. Null: unknown. */
-            is_in_watchlist: boolean | null;
-            /** @description Share that was watched, 0 to 1. Null: none or unknown. */
-            progress: number | null;
-            /** @description The user's stars, 1 to 5. Null: none or unknown. */
-            user_rating: number | null;
-            /**
-             * Format: date-time
-             * @description When it was watched to the end. Null: not, or unknown.
-             */
-            watched_date: string | null;
-        };
-        /** @description A problem document that says what is wrong, by field. */
-        ValidationProblem: {
-            /** @description What is wrong this time. */
-            detail: string;
-            /** @description What is wrong, by field; left out where `detail` says it. */
-            errors?: {
-                [key: string]: string[];
-            };
-            /** @description Path of the request. */
-            instance: string;
-            /** @description Id of the request, as in X-Request-ID and in the log. */
-            request_id: string;
-            /** @description The HTTP status. */
-            status: number;
-            /** @description The kind in words. */
-            title: string;
-            /** @description Kind of problem, an address relative to this service. */
-            type: string;
-        };
-        /** @description A video at another site. */
+        /** @description A video on another site. */
         Video: {
             /** @description TMDB's id of the video. */
             id: string;
+            /** @description Id of the video at `site`. */
+            key: string;
+            /**
+             * @description Such as `YouTube`.
+             * @example YouTube
+             */
+            site: string;
+            /** @description Name. */
+            name: string;
+            /**
+             * @description Such as `Trailer`.
+             * @example Trailer
+             */
+            type: string;
+            /** @description Whether it was published by those who made the film. Null: unknown. */
+            official: boolean | null;
+            /**
+             * @description Lines, such as 1080. Null: unknown.
+             * @example 1080
+             */
+            size: number | null;
+            /**
+             * @description Language as ISO 639-1. Null: none.
+             * @example en
+             */
+            iso_639_1: string | null;
             /**
              * @description Country as ISO 3166-1. Null: unknown.
              * @example US
              */
             iso_3166_1: string | null;
             /**
-             * @description Language as ISO 639-1. Null: no language.
-             * @example en
-             */
-            iso_639_1: string | null;
-            /** @description The video's id at `site`. */
-            key: string;
-            /** @description Name. */
-            name: string;
-            /** @description Whether the makers published it. Null: unknown. */
-            official: boolean | null;
-            /**
              * Format: date-time
              * @description When it was published. Null: unknown.
              */
             published_at: string | null;
-            /** @description Such as `YouTube`. */
-            site: string;
-            /** @description Lines, such as 1080. Null: unknown. */
-            size: number | null;
-            /** @description Such as `Trailer`. */
-            type: string;
         };
         /** @description Videos of a film. */
         Videos: {
@@ -2526,36 +2232,89 @@ export interface components {
             /** @description Trailers, clips and the like. */
             results: components["schemas"]["Video"][];
         };
-        /** @description A problem document that says how long to wait. */
-        WaitProblem: {
-            /** @description What is wrong this time. */
-            detail: string;
-            /** @description Path of the request. */
-            instance: string;
-            /** @description Id of the request, as in X-Request-ID and in the log. */
-            request_id: string;
-            /** @description Seconds to wait, as in Retry-After. */
-            retry_after: number;
-            /** @description The HTTP status. */
-            status: number;
-            /** @description The kind in words. */
-            title: string;
-            /** @description Kind of problem, an address relative to this service. */
-            type: string;
+        /** @description A picture. */
+        Image: {
+            /** @description Path of the picture, to be prefixed as `poster_path` is. */
+            file_path: string;
+            /**
+             * @description Pixels. Null: unknown.
+             * @example 1280
+             */
+            width: number | null;
+            /**
+             * @description Pixels. Null: unknown.
+             * @example 720
+             */
+            height: number | null;
+            /**
+             * @description Width divided by height. Null: unknown.
+             * @example 1.778
+             */
+            aspect_ratio: number | null;
+            /**
+             * @description Language as ISO 639-1. Null: none.
+             * @example en
+             */
+            iso_639_1: string | null;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 5.3
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 4
+             */
+            vote_count: number;
         };
-        /** @description Somebody who shows films. */
+        /** @description Pictures of a film. */
+        Images: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /** @description Wide pictures. */
+            backdrops: components["schemas"]["Image"][];
+            /** @description Posters. */
+            posters: components["schemas"]["Image"][];
+            /** @description Logos of the title. */
+            logos: components["schemas"]["Image"][];
+        };
+        /** @description A service that shows films. */
         WatchProvider: {
-            /** @description Order of display, low first. Null: unknown. */
-            display_priority: number | null;
-            /** @description Path of a logo; prefix as for `poster_path`. Null: there is none. */
-            logo_path: string | null;
             /**
              * @description TMDB's number of the provider.
              * @example 8
              */
             provider_id: number;
-            /** @description Name. */
+            /**
+             * @description Name.
+             * @example Netflix
+             */
             provider_name: string;
+            /** @description Path of the logo, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            logo_path: string | null;
+            /**
+             * @description Order of display, lowest first. Null: unknown.
+             * @example 0
+             */
+            display_priority: number | null;
+        };
+        /** @description Where a film can be watched in one country. Data by JustWatch. */
+        CountryOffers: {
+            /** @description TMDB's page with the offers. Null: unknown. */
+            link: string | null;
+            /** @description Part of a subscription. */
+            flatrate: components["schemas"]["WatchProvider"][];
+            /** @description For rent. */
+            rent: components["schemas"]["WatchProvider"][];
+            /** @description For sale. */
+            buy: components["schemas"]["WatchProvider"][];
+            /** @description Free with advertisements. */
+            ads: components["schemas"]["WatchProvider"][];
+            /** @description Free. */
+            free: components["schemas"]["WatchProvider"][];
         };
         /** @description Where a film can be watched. The data come from JustWatch, which must be credited. */
         WatchProviders: {
@@ -2569,64 +2328,30 @@ export interface components {
                 [key: string]: components["schemas"]["CountryOffers"];
             };
         };
-        /** @description What the user means to watch. */
-        Watchlist: {
-            /**
-             * @description Entries.
-             * @example 3
-             */
-            total: number;
-            /** @description Entries, newest first. */
-            watchlist: components["schemas"]["WatchlistItem"][];
-        };
-        /** @description What may be set on a film of the watchlist. */
-        WatchlistChange: {
-            /**
-             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path?: string | null;
-            /**
-             * @description Title. Left out: as it was; of a new entry TMDB's.
-             * @example Fight Club
-             */
-            title?: string;
-        };
-        /** @description A film for the watchlist. */
-        WatchlistEntry: {
+        /** @description A film. */
+        MovieResult: {
             /**
              * @description TMDB's number of the film.
              * @example 550
              */
-            movie_id: number;
+            id: number;
             /**
-             * @description Path of the poster. Left out: as it was; of a new entry TMDB's.
-             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
-             */
-            poster_path?: string | null;
-            /**
-             * @description Title. Left out: as it was; of a new entry TMDB's.
+             * @description Title in the language asked for.
              * @example Fight Club
              */
-            title?: string;
-        };
-        /** @description A film that a user means to watch. */
-        WatchlistItem: {
+            title: string;
             /**
-             * Format: date-time
-             * @description When it was added.
-             * @example 2026-11-24T17:30:00Z
+             * @description Title in the original language.
+             * @example Fight Club
              */
-            added_date: string | null;
-            /** @description Genres. */
-            genres: components["schemas"]["Genre"][];
+            original_title: string;
             /**
-             * @description TMDB's number of the film.
-             * @example 550
+             * @description Original language as ISO 639-1.
+             * @example en
              */
-            movie_id: number;
-            /** @description Path of the poster. Null: there is none. */
-            poster_path: string | null;
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
             /**
              * Format: date
              * @description Day of the first release. Null: unknown.
@@ -2634,32 +2359,576 @@ export interface components {
              */
             release_date: string | null;
             /**
-             * @description Title. Null: unknown.
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description What the entry is. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            media_type: "movie";
+        };
+        /** @description A series. */
+        SeriesResult: {
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /**
+             * @description TMDB's number of the series.
+             * @example 1396
+             */
+            id: number;
+            /** @description Name. */
+            name: string;
+            /** @description Name in the original language. */
+            original_name: string;
+            /** @description Original language as ISO 639-1. */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first broadcast. Null: unknown.
+             */
+            first_air_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /** @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            backdrop_path: string | null;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /** @description Countries of origin as ISO 3166-1. */
+            origin_country: string[];
+            /**
+             * @description What the entry is. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            media_type: "tv";
+        };
+        /** @description A person. */
+        PersonResult: {
+            /**
+             * @description TMDB's number of the person.
+             * @example 819
+             */
+            id: number;
+            /**
+             * @description Name.
+             * @example Edward Norton
+             */
+            name: string;
+            /** @description Name in the original script. */
+            original_name: string;
+            /**
+             * @description 0 not set, 1 female, 2 male, 3 non-binary.
+             * @example 2
+             */
+            gender: number;
+            /**
+             * @description Such as `Acting`. Null: unknown.
+             * @example Acting
+             */
+            known_for_department: string | null;
+            /**
+             * @description TMDB's measure of attention.
+             * @example 8.1
+             */
+            popularity: number;
+            /** @description Path of the portrait, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            profile_path: string | null;
+            /** @description Whether they are known for adult films. */
+            adult: boolean;
+            /**
+             * @description What the entry is. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            media_type: "person";
+        };
+        /** @description A film, a series or a person. */
+        MultiResult: components["schemas"]["MovieResult"] | components["schemas"]["SeriesResult"] | components["schemas"]["PersonResult"];
+        /** @description A page of films, series and people. */
+        MultiPage: {
+            /**
+             * @description Page, 1 to 500.
+             * @example 1
+             */
+            page: number;
+            /**
+             * @description Number of pages, at most 500.
+             * @example 500
+             */
+            total_pages: number;
+            /**
+             * @description Number of entries on all pages.
+             * @example 10000
+             */
+            total_results: number;
+            /** @description At most 20 entries. */
+            results: components["schemas"]["MultiResult"][];
+        };
+        /** @description Where pictures are. */
+        ImageConfiguration: {
+            /**
+             * @description Address before the size: `<base_url><size><path>`.
+             * @example https://image.tmdb.org/t/p/
+             */
+            base_url: string;
+            /** @description Sizes of posters. */
+            poster_sizes: string[];
+            /** @description Sizes of backdrops. */
+            backdrop_sizes: string[];
+            /** @description Sizes of portraits. */
+            profile_sizes: string[];
+        };
+        /** @description What a frontend needs to know once. */
+        Configuration: {
+            images: components["schemas"]["ImageConfiguration"];
+            /**
+             * @description Whether films come from TMDB or from the stub.
+             * @example live
+             * @enum {string}
+             */
+            tmdb: "live" | "stub";
+            /** @description What a page that shows these data must say. */
+            attribution: string;
+        };
+        /** @description A person with everything that TMDB knows about them. */
+        Person: {
+            /**
+             * @description TMDB's number of the person.
+             * @example 819
+             */
+            id: number;
+            /**
+             * @description Name.
+             * @example Edward Norton
+             */
+            name: string;
+            /** @description Name in the original script. */
+            original_name: string;
+            /**
+             * @description 0 not set, 1 female, 2 male, 3 non-binary.
+             * @example 2
+             */
+            gender: number;
+            /**
+             * @description Such as `Acting`. Null: unknown.
+             * @example Acting
+             */
+            known_for_department: string | null;
+            /**
+             * @description TMDB's measure of attention.
+             * @example 8.1
+             */
+            popularity: number;
+            /** @description Path of the portrait, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
+            profile_path: string | null;
+            /** @description Whether they are known for adult films. */
+            adult: boolean;
+            /** @description Life; empty where it is not translated. */
+            biography: string;
+            /**
+             * Format: date
+             * @description Day of birth. Null: unknown.
+             * @example 1969-08-18
+             */
+            birthday: string | null;
+            /**
+             * Format: date
+             * @description Day of death. Null: alive or unknown.
+             */
+            deathday: string | null;
+            /** @description Place of birth. Null: unknown. */
+            place_of_birth: string | null;
+            /** @description Other names. */
+            also_known_as: string[];
+            /**
+             * @description IMDb's id. Null: unknown.
+             * @example nm0001570
+             */
+            imdb_id: string | null;
+            /** @description Address of their own site. Null: there is none. */
+            homepage: string | null;
+        };
+        /** @description A film in which a person plays. */
+        PersonCastCredit: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /**
+             * @description Title in the language asked for.
              * @example Fight Club
              */
-            title: string | null;
-        };
-        /** @description What was removed. */
-        WatchlistItemRemoved: {
+            title: string;
             /**
-             * @description What was done, in words.
-             * @example added to favorites
+             * @description Title in the original language.
+             * @example Fight Club
              */
-            message: string;
-            removed: components["schemas"]["WatchlistItem"];
-        };
-        /** @description What was written. */
-        WatchlistItemWritten: {
+            original_title: string;
             /**
-             * @description What was done, in words.
-             * @example added to favorites
+             * @description Original language as ISO 639-1.
+             * @example en
              */
-            message: string;
-            watchlist_item: components["schemas"]["WatchlistItem"];
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description Who is played; empty where unknown.
+             * @example Narrator
+             */
+            character: string;
+            /**
+             * @description Position in the cast, from 0. Null: unknown.
+             * @example 0
+             */
+            order: number | null;
+            /** @description TMDB's id of the credit. Null: unknown. */
+            credit_id: string | null;
+        };
+        /** @description A film on which a person worked. */
+        PersonCrewCredit: {
+            /**
+             * @description TMDB's number of the film.
+             * @example 550
+             */
+            id: number;
+            /**
+             * @description Title in the language asked for.
+             * @example Fight Club
+             */
+            title: string;
+            /**
+             * @description Title in the original language.
+             * @example Fight Club
+             */
+            original_title: string;
+            /**
+             * @description Original language as ISO 639-1.
+             * @example en
+             */
+            original_language: string;
+            /** @description What it is about; empty where it is not translated. */
+            overview: string;
+            /**
+             * Format: date
+             * @description Day of the first release. Null: unknown.
+             * @example 1999-10-15
+             */
+            release_date: string | null;
+            /**
+             * @description Path of the poster, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg
+             */
+            poster_path: string | null;
+            /**
+             * @description Path of the backdrop, after `images.base_url` and a size of `/api/configuration`. Null: there is none.
+             * @example /hZkgoQYus5vegHoetLkCJzb17zJ.jpg
+             */
+            backdrop_path: string | null;
+            /** @description Whether it is a video, such as a concert, rather than a film. */
+            video: boolean;
+            /**
+             * @description Average vote, 0 to 10; 0 without votes.
+             * @example 8.438
+             */
+            vote_average: number;
+            /**
+             * @description Number of votes.
+             * @example 27280
+             */
+            vote_count: number;
+            /**
+             * @description TMDB's measure of attention, from 0 without an upper end.
+             * @example 61.4
+             */
+            popularity: number;
+            /** @description Whether it is for adults only. */
+            adult: boolean;
+            /** @description TMDB's numbers of the genres. */
+            genre_ids: number[];
+            /**
+             * @description Job; empty where unknown.
+             * @example Director
+             */
+            job: string;
+            /**
+             * @description Department; empty where unknown.
+             * @example Directing
+             */
+            department: string;
+            /** @description TMDB's id of the credit. Null: unknown. */
+            credit_id: string | null;
+        };
+        /** @description The films of a person. */
+        PersonCredits: {
+            /**
+             * @description TMDB's number of the person.
+             * @example 819
+             */
+            id: number;
+            /** @description Films in which the person plays. */
+            cast: components["schemas"]["PersonCastCredit"][];
+            /** @description Films on which the person worked. */
+            crew: components["schemas"]["PersonCrewCredit"][];
+        };
+        /** @description The process answers. */
+        Health: {
+            /**
+             * @description Always `healthy`.
+             * @example healthy
+             * @enum {string}
+             */
+            status: "healthy";
+            /**
+             * @description Name of the service.
+             * @example movie-dashboard-bff
+             * @enum {string}
+             */
+            service: "movie-dashboard-bff";
+            /**
+             * @description Version of the service.
+             * @example 0.1.0
+             */
+            version: string;
+        };
+        /** @description One thing that was looked at (draft-inadarei-api-health-check). */
+        Check: {
+            /** @description Whose it is, where there are several. */
+            componentId?: string;
+            /**
+             * @description What kind of part it is.
+             * @example component
+             * @enum {string}
+             */
+            componentType: "component" | "datastore" | "system";
+            /** @description What was found. Null: nothing yet. */
+            observedValue: string | number | null;
+            /** @description Unit of the value. */
+            observedUnit?: string;
+            /**
+             * @description `warn`: it works, but not as well as it could.
+             * @example pass
+             * @enum {string}
+             */
+            status: "pass" | "warn" | "fail";
+            /** @description What is wrong, in words. */
+            output?: string;
+        };
+        /** @description Whether the process can do its work (draft-inadarei-api-health-check). */
+        Readiness: {
+            /**
+             * @description `warn`: it works, but not as well as it could.
+             * @example pass
+             * @enum {string}
+             */
+            status: "pass" | "warn" | "fail";
+            /**
+             * @description Version of this interface.
+             * @example 0
+             */
+            version: string;
+            /**
+             * @description Version of the service.
+             * @example 0.1.0
+             */
+            releaseId: string;
+            /**
+             * @description Name of the service.
+             * @example movie-dashboard-bff
+             */
+            serviceId: string;
+            /** @description What the checks are, in words. */
+            description: string;
+            /** @description By `component:measurement`: `tmdb:circuit` (one for each class of operations), `tmdb:last_success`, `tmdb:in_flight`, the same of `users`, `pool:waiting`, `cache:store`, `changes:stream`, and with Redis `redis:ping`. */
+            checks: {
+                [key: string]: components["schemas"]["Check"][];
+            };
         };
     };
     responses: {
-        /** @description An upstream cannot be reached, failed or answered something that is not an answer. */
+        /** @description A parameter or the body is not as described; `errors` says what, by field. */
+        UNPROCESSABLE_ENTITY: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/validation",
+                 *       "title": "Request is not valid",
+                 *       "status": 422,
+                 *       "detail": "A parameter or the body is not as described; `errors` says what, by field.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1",
+                 *       "errors": {
+                 *         "page": [
+                 *           "Must be greater than or equal to 1 and less than or equal to 500."
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["ValidationProblem"];
+            };
+        };
+        /** @description The caller's copy, named by `If-None-Match`, still holds. */
+        NOT_MODIFIED: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                ETag: components["headers"]["ETAG"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The token is missing where one is needed, wrong or expired. */
+        UNAUTHORIZED: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                /** @description `Bearer`, and what is wrong with the token (RFC 6750). */
+                "WWW-Authenticate"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/unauthorized",
+                 *       "title": "Not authorized",
+                 *       "status": 401,
+                 *       "detail": "The token is missing where one is needed, wrong or expired.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description More requests than allowed in a minute. */
+        TOO_MANY_REQUESTS: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                /** @description Seconds to wait. */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/rate-limited",
+                 *       "title": "Too many requests",
+                 *       "status": 429,
+                 *       "detail": "More requests than allowed in a minute.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1",
+                 *       "retry_after": 24
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["WaitProblem"];
+            };
+        };
+        /** @description A fault of this service. Report the request_id. */
+        INTERNAL_SERVER_ERROR: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/internal",
+                 *       "title": "Internal error",
+                 *       "status": 500,
+                 *       "detail": "A fault of this service. Report the request_id.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description An upstream cannot be reached, failed, or answered something that is not an answer. */
         BAD_GATEWAY: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -2668,17 +2937,86 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "detail": "users answered with an error",
-                 *       "instance": "/api/users/favorites",
-                 *       "reason": "upstream_error",
-                 *       "request_id": "example-request-1",
-                 *       "status": 502,
-                 *       "title": "Upstream failed",
                  *       "type": "/problems/upstream-error",
-                 *       "upstream": "users"
+                 *       "title": "Upstream failed",
+                 *       "status": 502,
+                 *       "detail": "tmdb answered something that is not an answer",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1",
+                 *       "upstream": "tmdb",
+                 *       "reason": "bad_response",
+                 *       "retry_after": 60
                  *     }
                  */
                 "application/problem+json": components["schemas"]["UpstreamProblem"];
+            };
+        };
+        /** @description An upstream is not asked for now, or asked to wait. */
+        SERVICE_UNAVAILABLE: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                /** @description Seconds to wait. */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/upstream-unavailable",
+                 *       "title": "Upstream is not asked",
+                 *       "status": 503,
+                 *       "detail": "tmdb asked us to wait",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1",
+                 *       "upstream": "tmdb",
+                 *       "reason": "rate_limited",
+                 *       "retry_after": 60
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["UpstreamProblem"] | components["schemas"]["Problem"];
+            };
+        };
+        /** @description An upstream did not answer in time. */
+        GATEWAY_TIMEOUT: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/upstream-timeout",
+                 *       "title": "Upstream is too slow",
+                 *       "status": 504,
+                 *       "detail": "tmdb did not answer in time",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1",
+                 *       "upstream": "tmdb",
+                 *       "reason": "timeout",
+                 *       "retry_after": 60
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["UpstreamProblem"];
+            };
+        };
+        /** @description There is no such film, person or entry. */
+        NOT_FOUND: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/not-found",
+                 *       "title": "Not found",
+                 *       "status": 404,
+                 *       "detail": "There is no such film, person or entry.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description The body is not JSON, or has a key more than once. */
@@ -2690,12 +3028,12 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "detail": "the body is not JSON",
-                 *       "instance": "/api/users/favorites",
-                 *       "request_id": "example-request-1",
-                 *       "status": 400,
+                 *       "type": "/problems/malformed",
                  *       "title": "Malformed request",
-                 *       "type": "/problems/malformed"
+                 *       "status": 400,
+                 *       "detail": "The body is not JSON, or has a key more than once.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
@@ -2710,87 +3048,16 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "detail": "film 550 is in the list already",
-                 *       "instance": "/api/users/favorites",
-                 *       "request_id": "example-request-1",
-                 *       "status": 409,
+                 *       "type": "/problems/conflict",
                  *       "title": "Conflict",
-                 *       "type": "/problems/conflict"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description An upstream did not answer in time. */
-        GATEWAY_TIMEOUT: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "tmdb did not answer in time",
-                 *       "instance": "/api/movies/550",
-                 *       "reason": "timeout",
-                 *       "request_id": "example-request-1",
-                 *       "status": 504,
-                 *       "title": "Upstream is too slow",
-                 *       "type": "/problems/upstream-timeout",
-                 *       "upstream": "tmdb"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["UpstreamProblem"];
-            };
-        };
-        /** @description A fault of this service. Report the request_id. */
-        INTERNAL_SERVER_ERROR: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "something went wrong on our side",
-                 *       "instance": "/api/dashboard/feed",
-                 *       "request_id": "example-request-1",
-                 *       "status": 500,
-                 *       "title": "Internal error",
-                 *       "type": "/problems/internal"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description There is no such film, person or entry. */
-        NOT_FOUND: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "there is no such film 999999999",
+                 *       "status": 409,
+                 *       "detail": "It is in the list already, or the same Idempotency-Key is at work.",
                  *       "instance": "/api/movies/999999999",
-                 *       "request_id": "example-request-1",
-                 *       "status": 404,
-                 *       "title": "Not found",
-                 *       "type": "/problems/not-found"
+                 *       "request_id": "example-request-1"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
             };
-        };
-        /** @description The caller's copy, named by `If-None-Match`, still holds. */
-        NOT_MODIFIED: {
-            headers: {
-                ETag: components["headers"]["ETag"];
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content?: never;
         };
         /** @description The body is larger than 64 KiB. */
         REQUEST_ENTITY_TOO_LARGE: {
@@ -2801,110 +3068,15 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "detail": "the body is too large",
-                 *       "instance": "/api/users/favorites",
-                 *       "request_id": "example-request-1",
-                 *       "status": 413,
+                 *       "type": "/problems/too-large",
                  *       "title": "Too large",
-                 *       "type": "/problems/too-large"
+                 *       "status": 413,
+                 *       "detail": "The body is larger than 64 KiB.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description An upstream is not asked for now, or asked to wait. */
-        SERVICE_UNAVAILABLE: {
-            headers: {
-                /** @description Seconds to wait. */
-                "Retry-After"?: number;
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "tmdb failed too often and is not asked for now",
-                 *       "instance": "/api/movies/550",
-                 *       "reason": "circuit_open",
-                 *       "request_id": "example-request-1",
-                 *       "retry_after": 60,
-                 *       "status": 503,
-                 *       "title": "Upstream is not asked",
-                 *       "type": "/problems/upstream-unavailable",
-                 *       "upstream": "tmdb"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["UpstreamProblem"] | components["schemas"]["Problem"];
-            };
-        };
-        /** @description More requests than allowed in a minute. */
-        TOO_MANY_REQUESTS: {
-            headers: {
-                /** @description Seconds to wait. */
-                "Retry-After"?: number;
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "more than 300 requests in a minute",
-                 *       "instance": "/api/dashboard/feed",
-                 *       "request_id": "example-request-1",
-                 *       "retry_after": 24,
-                 *       "status": 429,
-                 *       "title": "Too many requests",
-                 *       "type": "/problems/rate-limited"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["WaitProblem"];
-            };
-        };
-        /** @description The token is missing where one is needed, wrong or expired. */
-        UNAUTHORIZED: {
-            headers: {
-                /** @description `Bearer`, and what is wrong with the token (RFC 6750). */
-                "WWW-Authenticate"?: string;
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "the token has expired",
-                 *       "instance": "/api/users/favorites",
-                 *       "request_id": "example-request-1",
-                 *       "status": 401,
-                 *       "title": "Not authorized",
-                 *       "type": "/problems/unauthorized"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description A parameter or the body is not as described; `errors` says what, by field. */
-        UNPROCESSABLE_ENTITY: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "detail": "see errors",
-                 *       "errors": {
-                 *         "page": [
-                 *           "Must be greater than or equal to 1 and less than or equal to 500."
-                 *         ]
-                 *       },
-                 *       "instance": "/api/dashboard/feed",
-                 *       "request_id": "example-request-1",
-                 *       "status": 422,
-                 *       "title": "Request is not valid",
-                 *       "type": "/problems/validation"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["ValidationProblem"];
             };
         };
         /** @description The body is not declared as JSON. */
@@ -2916,122 +3088,48 @@ export interface components {
             content: {
                 /**
                  * @example {
-                 *       "detail": "the body must be JSON, declared as application/json",
-                 *       "instance": "/api/users/favorites",
-                 *       "request_id": "example-request-1",
-                 *       "status": 415,
+                 *       "type": "/problems/media-type",
                  *       "title": "Not JSON",
-                 *       "type": "/problems/media-type"
+                 *       "status": 415,
+                 *       "detail": "The body is not declared as JSON.",
+                 *       "instance": "/api/movies/999999999",
+                 *       "request_id": "example-request-1"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /** @description Tag to check against */
+        IF_NONE_MATCH: string;
+    };
     requestBodies: never;
     headers: {
-        /** @description Strong tag of the body that the caller has. */
-        ETag: string;
         /** @description Id of the request: the caller's, or a new one. The log has the same. */
         "X-Request-ID": string;
+        /** @description Tag for the returned entry */
+        ETAG: string;
     };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    getConfiguration: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What a frontend needs to know once. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Configuration"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    getCompleteDashboard: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
-                "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Everything that the first screen shows. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CompleteDashboard"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            401: components["responses"]["UNAUTHORIZED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
     getFeed: {
         parameters: {
             query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
                 /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
                 language?: string;
                 /** @description Country whose release dates count, as ISO 3166-1. */
                 region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
             };
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3067,10 +3165,10 @@ export interface operations {
                 region?: string;
             };
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
             };
             path: {
                 /**
@@ -3104,27 +3202,68 @@ export interface operations {
             504: components["responses"]["GATEWAY_TIMEOUT"];
         };
     };
-    searchEnriched: {
+    getCompleteDashboard: {
         parameters: {
-            query: {
-                /** @description What to look for. */
-                query: string;
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Year of any release. */
-                year?: number;
-                /** @description Whether to list pornography. */
-                include_adult?: boolean;
+            query?: {
                 /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
                 language?: string;
                 /** @description Country whose release dates count, as ISO 3166-1. */
                 region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
             };
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Everything that the first screen shows. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompleteDashboard"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            401: components["responses"]["UNAUTHORIZED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    searchEnriched: {
+        parameters: {
+            query: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+                /** @description What to search for. */
+                query: string;
+                /** @description Whether to include adult films. */
+                include_adult?: boolean;
+                /** @description Year of any release. */
+                year?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
+                "X-Library-Revision"?: string;
             };
             path?: never;
             cookie?: never;
@@ -3151,879 +3290,14 @@ export interface operations {
             504: components["responses"]["GATEWAY_TIMEOUT"];
         };
     };
-    discoverMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Order of the films. */
-                sort_by?: "popularity.asc" | "popularity.desc" | "release_date.asc" | "release_date.desc" | "revenue.asc" | "revenue.desc" | "primary_release_date.asc" | "primary_release_date.desc" | "title.asc" | "title.desc" | "original_title.asc" | "original_title.desc" | "vote_average.asc" | "vote_average.desc" | "vote_count.asc" | "vote_count.desc";
-                /** @description Whether to list pornography. */
-                include_adult?: boolean;
-                /** @description Whether to list videos that are no films. */
-                include_video?: boolean;
-                /** @description Numbers of genres: comma for and, pipe for or. */
-                with_genres?: string;
-                /** @description Numbers of genres that the film must not have: comma for and, pipe for or. */
-                without_genres?: string;
-                /** @description Numbers of keywords: comma for and, pipe for or. */
-                with_keywords?: string;
-                /** @description Numbers of keywords that the film must not have: comma for and, pipe for or. */
-                without_keywords?: string;
-                /** @description Numbers of people: comma for and, pipe for or. */
-                with_people?: string;
-                /** @description Numbers of people in the cast: comma for and, pipe for or. */
-                with_cast?: string;
-                /** @description Numbers of people in the crew: comma for and, pipe for or. */
-                with_crew?: string;
-                /** @description Numbers of companies: comma for and, pipe for or. */
-                with_companies?: string;
-                /** @description Numbers of companies that the film must not be of: comma for and, pipe for or. */
-                without_companies?: string;
-                /** @description Original language, as ISO 639-1. */
-                with_original_language?: string;
-                /** @description Country of origin, as ISO 3166-1. */
-                with_origin_country?: string;
-                /** @description Year of any release. */
-                year?: number;
-                /** @description Year of the first release. */
-                primary_release_year?: number;
-                /** @description First day of `primary_release_date`. */
-                "primary_release_date.gte"?: string;
-                /** @description Last day of `primary_release_date`. */
-                "primary_release_date.lte"?: string;
-                /** @description First day of `release_date`. */
-                "release_date.gte"?: string;
-                /** @description Last day of `release_date`. */
-                "release_date.lte"?: string;
-                /** @description Lowest mean vote. */
-                "vote_average.gte"?: number;
-                /** @description Highest mean vote. */
-                "vote_average.lte"?: number;
-                /** @description Lowest number of votes. */
-                "vote_count.gte"?: number;
-                /** @description Highest number of votes. */
-                "vote_count.lte"?: number;
-                /** @description Lowest minutes. */
-                "with_runtime.gte"?: number;
-                /** @description Highest minutes. */
-                "with_runtime.lte"?: number;
-                /** @description Numbers of release types, 1 to 6: comma for and, pipe for or. */
-                with_release_type?: string;
-                /** @description Numbers of watch providers; needs watch_region: comma for and, pipe for or. */
-                with_watch_providers?: string;
-                /** @description Numbers of watch providers that must not have it; needs watch_region: comma for and, pipe for or. */
-                without_watch_providers?: string;
-                /** @description How it is offered: flatrate, free, ads, rent, buy. */
-                with_watch_monetization_types?: string;
-                /** @description Country of the watch providers. */
-                watch_region?: string;
-                /** @description Certification; needs certification_country. */
-                certification?: string;
-                /** @description Lowest certification. */
-                "certification.gte"?: string;
-                /** @description Highest certification. */
-                "certification.lte"?: string;
-                /** @description Country of the certification. */
-                certification_country?: string;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listGenres: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The genres. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Genres"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listNowPlayingMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films, and the days that it covers. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DatedFilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listPopularMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    searchMovies: {
-        parameters: {
-            query: {
-                /** @description What to look for. */
-                query: string;
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Whether to list pornography. */
-                include_adult?: boolean;
-                /** @description Year of any release. */
-                year?: number;
-                /** @description Year of the first release. */
-                primary_release_year?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listTopRatedMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listTrendingMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description Window of time that counts.
-                 * @example week
-                 */
-                window: "day" | "week";
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listUpcomingMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films, and the days that it covers. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DatedFilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    getMovie: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A film with everything TMDB keeps about it. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MovieDetails"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    getMovieCredits: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Who made a film. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Credits"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listMovieImages: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Pictures of a film. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Images"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listRecommendedMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listMovieReviews: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of reviews. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ReviewPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listSimilarMovies: {
-        parameters: {
-            query?: {
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FilmPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listMovieVideos: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Videos of a film. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Videos"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    listWatchProviders: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Where a film can be watched. The data come from JustWatch, which must be credited. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WatchProviders"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    getPerson: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the person; 819 is Edward Norton.
-                 * @example 819
-                 */
-                person_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A person with everything TMDB keeps about them. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Person"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    getPersonCredits: {
-        parameters: {
-            query?: {
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the person; 819 is Edward Norton.
-                 * @example 819
-                 */
-                person_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Films of a person. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PersonCredits"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    searchMulti: {
-        parameters: {
-            query: {
-                /** @description What to look for. */
-                query: string;
-                /** @description Page, from 1 to 500. */
-                page?: number;
-                /** @description Whether to list pornography. */
-                include_adult?: boolean;
-                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
-                language?: string;
-                /** @description Country whose release dates count, as ISO 3166-1. */
-                region?: string;
-            };
-            header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of films, series and people. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MultiPage"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
     listFavorites: {
         parameters: {
             query?: never;
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
             };
             path?: never;
             cookie?: never;
@@ -4054,7 +3328,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4066,12 +3340,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The film was added. */
+            /** @description Created */
             201: {
                 headers: {
                     /** @description The new entry. */
                     Location?: string;
-                    /** @description Revision of the user's library after the write; hand it to reads. */
+                    /** @description Revision of the user's library after the write; pass it to reads. */
                     "X-Library-Revision"?: number;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
@@ -4098,10 +3372,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
             };
             path: {
                 /**
@@ -4114,7 +3388,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A film among a user's favourites. */
+            /** @description A film among the user's favourites. */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4139,7 +3413,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4157,10 +3431,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was written. */
+            /** @description The favourite as it is now. */
             200: {
                 headers: {
-                    /** @description Revision of the user's library after the write; hand it to reads. */
+                    /** @description Revision of the user's library after the write; pass it to reads. */
                     "X-Library-Revision"?: number;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
@@ -4197,7 +3471,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4211,10 +3485,10 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was removed. */
+            /** @description The favourite that was removed. */
             200: {
                 headers: {
-                    /** @description Revision of the user's library after the write; hand it to reads. */
+                    /** @description Revision of the user's library after the write; pass it to reads. */
                     "X-Library-Revision"?: number;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
@@ -4234,195 +3508,21 @@ export interface operations {
             504: components["responses"]["GATEWAY_TIMEOUT"];
         };
     };
-    listHistory: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
-                "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What the user has begun to watch, or has watched. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["History"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            401: components["responses"]["UNAUTHORIZED"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    getHistoryItem: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
-                "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A film that a user has begun to watch. */
-            200: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HistoryItem"];
-                };
-            };
-            304: components["responses"]["NOT_MODIFIED"];
-            401: components["responses"]["UNAUTHORIZED"];
-            404: components["responses"]["NOT_FOUND"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    setProgress: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Progress"];
-            };
-        };
-        responses: {
-            /** @description What was written. */
-            200: {
-                headers: {
-                    /** @description Revision of the user's library after the write; hand it to reads. */
-                    "X-Library-Revision"?: number;
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HistoryItemWritten"];
-                };
-            };
-            /** @description The film was added. */
-            201: {
-                headers: {
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HistoryItemWritten"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST"];
-            401: components["responses"]["UNAUTHORIZED"];
-            404: components["responses"]["NOT_FOUND"];
-            409: components["responses"]["CONFLICT"];
-            413: components["responses"]["REQUEST_ENTITY_TOO_LARGE"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
-    removeFromHistory: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                /**
-                 * @description TMDB's number of the film; 550 is Fight Club.
-                 * @example 550
-                 */
-                movie_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What was removed. */
-            200: {
-                headers: {
-                    /** @description Revision of the user's library after the write; hand it to reads. */
-                    "X-Library-Revision"?: number;
-                    "X-Request-ID": components["headers"]["X-Request-ID"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HistoryItemRemoved"];
-                };
-            };
-            401: components["responses"]["UNAUTHORIZED"];
-            404: components["responses"]["NOT_FOUND"];
-            409: components["responses"]["CONFLICT"];
-            422: components["responses"]["UNPROCESSABLE_ENTITY"];
-            429: components["responses"]["TOO_MANY_REQUESTS"];
-            500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            502: components["responses"]["BAD_GATEWAY"];
-            503: components["responses"]["SERVICE_UNAVAILABLE"];
-            504: components["responses"]["GATEWAY_TIMEOUT"];
-        };
-    };
     listWatchlist: {
         parameters: {
             query?: never;
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description What the user means to watch. */
+            /** @description What the user wants to watch. */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4446,7 +3546,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4458,12 +3558,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The film was added. */
+            /** @description Created */
             201: {
                 headers: {
                     /** @description The new entry. */
                     Location?: string;
-                    /** @description Revision of the user's library after the write; hand it to reads. */
+                    /** @description Revision of the user's library after the write; pass it to reads. */
                     "X-Library-Revision"?: number;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
@@ -4490,10 +3590,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description What the last write answered in its header of the same name: the answer is at least as new. A browser's cookie `library_revision` does the same. */
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
                 "X-Library-Revision"?: string;
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
             };
             path: {
                 /**
@@ -4506,7 +3606,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A film that a user means to watch. */
+            /** @description A film that the user wants to watch. */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4531,7 +3631,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4549,10 +3649,10 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was written. */
+            /** @description The film on the watchlist as it is now. */
             200: {
                 headers: {
-                    /** @description Revision of the user's library after the write; hand it to reads. */
+                    /** @description Revision of the user's library after the write; pass it to reads. */
                     "X-Library-Revision"?: number;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
@@ -4589,7 +3689,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, also where TMDB says something else of the film by then. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -4603,10 +3703,10 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What was removed. */
+            /** @description The film that was removed from the watchlist. */
             200: {
                 headers: {
-                    /** @description Revision of the user's library after the write; hand it to reads. */
+                    /** @description Revision of the user's library after the write; pass it to reads. */
                     "X-Library-Revision"?: number;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
@@ -4626,19 +3726,1094 @@ export interface operations {
             504: components["responses"]["GATEWAY_TIMEOUT"];
         };
     };
-    getHealth: {
+    listHistory: {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
+                "X-Library-Revision"?: string;
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description That the process answers. */
+            /** @description What the user has begun to watch, or has watched. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            401: components["responses"]["UNAUTHORIZED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getHistoryItem: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+                /** @description What the last write answered in its header of the same name: the answer is at least as new. The cookie `library_revision` does the same for a browser. */
+                "X-Library-Revision"?: string;
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A film that the user has begun to watch. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryItem"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            401: components["responses"]["UNAUTHORIZED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    setProgress: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Progress"];
+            };
+        };
+        responses: {
+            /** @description The film of the history as it is now. */
+            200: {
+                headers: {
+                    /** @description Revision of the user's library after the write; pass it to reads. */
+                    "X-Library-Revision"?: number;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryItemWritten"];
+                };
+            };
+            /** @description The film was added. */
+            201: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryItemWritten"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            401: components["responses"]["UNAUTHORIZED"];
+            404: components["responses"]["NOT_FOUND"];
+            409: components["responses"]["CONFLICT"];
+            413: components["responses"]["REQUEST_ENTITY_TOO_LARGE"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    removeFromHistory: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the write, for 24 hours, by a text such as a UUID: sent again with the same key, it is not done twice, and the first answer comes again, even where TMDB's data of the film have changed since. The same key with another request is 422, or 409 while the first is under way. Empty: no key. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The film that was removed from the history. */
+            200: {
+                headers: {
+                    /** @description Revision of the user's library after the write; pass it to reads. */
+                    "X-Library-Revision"?: number;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryItemRemoved"];
+                };
+            };
+            401: components["responses"]["UNAUTHORIZED"];
+            404: components["responses"]["NOT_FOUND"];
+            409: components["responses"]["CONFLICT"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listPopularMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listTrendingMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description Window of time that counts.
+                 * @example week
+                 */
+                window: "day" | "week";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listNowPlayingMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films and the release dates that it covers, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatedFilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listUpcomingMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films and the release dates that it covers, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatedFilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listTopRatedMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    searchMovies: {
+        parameters: {
+            query: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+                /** @description What to search for. */
+                query: string;
+                /** @description Whether to include adult films. */
+                include_adult?: boolean;
+                /** @description Year of any release. */
+                year?: number;
+                /** @description Year of the first release. */
+                primary_release_year?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films that match; adult films only where `include_adult` asked for them. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmSearchPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    discoverMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+                /** @description Order of the films. */
+                sort_by?: "popularity.asc" | "popularity.desc" | "release_date.asc" | "release_date.desc" | "revenue.asc" | "revenue.desc" | "primary_release_date.asc" | "primary_release_date.desc" | "title.asc" | "title.desc" | "original_title.asc" | "original_title.desc" | "vote_average.asc" | "vote_average.desc" | "vote_count.asc" | "vote_count.desc";
+                /** @description Whether to include adult films. */
+                include_adult?: boolean;
+                /** @description Whether to include videos, such as concerts. */
+                include_video?: boolean;
+                /** @description TMDB's numbers of genres; comma for and, pipe for or. */
+                with_genres?: string;
+                /** @description TMDB's numbers of genres that the film must not have; comma for and, pipe for or. */
+                without_genres?: string;
+                /** @description TMDB's numbers of keywords; comma for and, pipe for or. */
+                with_keywords?: string;
+                /** @description TMDB's numbers of keywords that the film must not have; comma for and, pipe for or. */
+                without_keywords?: string;
+                /** @description TMDB's numbers of people; comma for and, pipe for or. */
+                with_people?: string;
+                /** @description TMDB's numbers of people in the cast; comma for and, pipe for or. */
+                with_cast?: string;
+                /** @description TMDB's numbers of people in the crew; comma for and, pipe for or. */
+                with_crew?: string;
+                /** @description TMDB's numbers of companies; comma for and, pipe for or. */
+                with_companies?: string;
+                /** @description TMDB's numbers of companies that must not have made it; comma for and, pipe for or. */
+                without_companies?: string;
+                /** @description TMDB's numbers of release types, 1 to 6; comma for and, pipe for or. */
+                with_release_type?: string;
+                /** @description TMDB's numbers of watch providers; needs watch_region; comma for and, pipe for or. */
+                with_watch_providers?: string;
+                /** @description TMDB's numbers of watch providers that must not have it; needs watch_region; comma for and, pipe for or. */
+                without_watch_providers?: string;
+                /** @description How it is offered: flatrate, free, ads, rent, buy. */
+                with_watch_monetization_types?: string;
+                /** @description Country of the watch providers. */
+                watch_region?: string;
+                /** @description Original language, as ISO 639-1. */
+                with_original_language?: string;
+                /** @description Country of origin, as ISO 3166-1. */
+                with_origin_country?: string;
+                /** @description Year of any release. */
+                year?: number;
+                /** @description Year of the first release. */
+                primary_release_year?: number;
+                /** @description First day of the first release. */
+                "primary_release_date.gte"?: string;
+                /** @description Last day of the first release. */
+                "primary_release_date.lte"?: string;
+                /** @description First day of any release. */
+                "release_date.gte"?: string;
+                /** @description Last day of any release. */
+                "release_date.lte"?: string;
+                /** @description Lowest average vote. */
+                "vote_average.gte"?: number;
+                /** @description Highest average vote. */
+                "vote_average.lte"?: number;
+                /** @description Lowest number of votes. */
+                "vote_count.gte"?: number;
+                /** @description Highest number of votes. */
+                "vote_count.lte"?: number;
+                /** @description Shortest runtime, in minutes. */
+                "with_runtime.gte"?: number;
+                /** @description Longest runtime, in minutes. */
+                "with_runtime.lte"?: number;
+                /** @description Certification; needs certification_country. */
+                certification?: string;
+                /** @description Lowest certification. */
+                "certification.gte"?: string;
+                /** @description Highest certification. */
+                "certification.lte"?: string;
+                /** @description Country of the certification. */
+                certification_country?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films that match; adult films only where `include_adult` asked for them. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmSearchPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listGenres: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All genres of films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Genres"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getMovie: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A film with everything that TMDB knows about it. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MovieDetails"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getMovieCredits: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Cast and crew of a film. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credits"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listMovieReviews: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of reviews. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listRecommendedMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listSimilarMovies: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films, without adult films. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listMovieVideos: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Videos of a film. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Videos"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listMovieImages: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Pictures of a film. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Images"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    listWatchProviders: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the film; 550 is Fight Club.
+                 * @example 550
+                 */
+                movie_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where a film can be watched. The data come from JustWatch, which must be credited. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WatchProviders"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    searchMulti: {
+        parameters: {
+            query: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+                /** @description Page, from 1 to 500. */
+                page?: number;
+                /** @description What to search for. */
+                query: string;
+                /** @description Whether to include adult films. */
+                include_adult?: boolean;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of films, series and people. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MultiPage"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getConfiguration: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a frontend needs to know once. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Configuration"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getPerson: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
+                person_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A person with everything that TMDB knows about them. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getPersonCredits: {
+        parameters: {
+            query?: {
+                /** @description Language of the texts, as BCP 47. Without it TMDB answers in English. */
+                language?: string;
+                /** @description Country whose release dates count, as ISO 3166-1. */
+                region?: string;
+            };
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path: {
+                /**
+                 * @description TMDB's number of the person; 819 is Edward Norton.
+                 * @example 819
+                 */
+                person_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The films of a person. */
+            200: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonCredits"];
+                };
+            };
+            304: components["responses"]["NOT_MODIFIED"];
+            404: components["responses"]["NOT_FOUND"];
+            422: components["responses"]["UNPROCESSABLE_ENTITY"];
+            429: components["responses"]["TOO_MANY_REQUESTS"];
+            500: components["responses"]["INTERNAL_SERVER_ERROR"];
+            502: components["responses"]["BAD_GATEWAY"];
+            503: components["responses"]["SERVICE_UNAVAILABLE"];
+            504: components["responses"]["GATEWAY_TIMEOUT"];
+        };
+    };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The process answers. */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4657,15 +4832,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description That the process answers. */
+            /** @description The process answers. */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -4684,8 +4859,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
             };
             path?: never;
             cookie?: never;
@@ -4699,94 +4874,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/health+json": {
-                        /** @description By `component:measurement`: `tmdb:circuit` (one for each class of operations), `tmdb:last_success`, `tmdb:in_flight`, the same of `users`, `pool:waiting`, `cache:store`, `changes:stream`, and with Redis `redis:ping`. */
-                        checks: {
-                            [key: string]: {
-                                /** @description Whose it is, where there are several. */
-                                componentId?: string;
-                                /**
-                                 * @description What kind of part it is.
-                                 * @enum {string}
-                                 */
-                                componentType: "component" | "datastore" | "system";
-                                /** @description Unit of the value. */
-                                observedUnit?: string;
-                                /** @description What was found; null: nothing yet. */
-                                observedValue: string | number | null;
-                                /** @description What is wrong, in words. */
-                                output?: string;
-                                /**
-                                 * @description `warn`: it works, but not as well as it could.
-                                 * @enum {string}
-                                 */
-                                status: "pass" | "warn" | "fail";
-                            }[];
-                        };
-                        /** @description What the checks are, in words. */
-                        description: string;
-                        /** @description Version of the service. */
-                        releaseId: string;
-                        /** @description Name of the service. */
-                        serviceId: string;
-                        /**
-                         * @description `warn`: it works, but not as well as it could.
-                         * @enum {string}
-                         */
-                        status: "pass" | "warn" | "fail";
-                        /** @description Version of this interface. */
-                        version: string;
-                    };
+                    "application/health+json": components["schemas"]["Readiness"];
                 };
             };
             304: components["responses"]["NOT_MODIFIED"];
             422: components["responses"]["UNPROCESSABLE_ENTITY"];
             500: components["responses"]["INTERNAL_SERVER_ERROR"];
-            /** @description The process is ending, and can do no more work */
+            /** @description The process is ending, and can do no more work. */
             503: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/health+json": {
-                        /** @description By `component:measurement`: `tmdb:circuit` (one for each class of operations), `tmdb:last_success`, `tmdb:in_flight`, the same of `users`, `pool:waiting`, `cache:store`, `changes:stream`, and with Redis `redis:ping`. */
-                        checks: {
-                            [key: string]: {
-                                /** @description Whose it is, where there are several. */
-                                componentId?: string;
-                                /**
-                                 * @description What kind of part it is.
-                                 * @enum {string}
-                                 */
-                                componentType: "component" | "datastore" | "system";
-                                /** @description Unit of the value. */
-                                observedUnit?: string;
-                                /** @description What was found; null: nothing yet. */
-                                observedValue: string | number | null;
-                                /** @description What is wrong, in words. */
-                                output?: string;
-                                /**
-                                 * @description `warn`: it works, but not as well as it could.
-                                 * @enum {string}
-                                 */
-                                status: "pass" | "warn" | "fail";
-                            }[];
-                        };
-                        /** @description What the checks are, in words. */
-                        description: string;
-                        /** @description Version of the service. */
-                        releaseId: string;
-                        /** @description Name of the service. */
-                        serviceId: string;
-                        /**
-                         * @description `warn`: it works, but not as well as it could.
-                         * @enum {string}
-                         */
-                        status: "pass" | "warn" | "fail";
-                        /** @description Version of this interface. */
-                        version: string;
-                    };
+                    "application/health+json": components["schemas"]["Readiness"];
                 };
             };
         };
@@ -4795,15 +4896,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the answer that the caller has; 304 where it still holds. */
-                "If-None-Match"?: string;
+                /** @description Tag to check against */
+                "If-None-Match"?: components["parameters"]["IF_NONE_MATCH"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** @description Metrics. */
             200: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];

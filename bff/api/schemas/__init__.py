@@ -1,1 +1,0 @@
-"""The contract: input schemas (marshmallow) and documented answers (shapes)."""
