@@ -69,9 +69,15 @@ class FanOut:
         and gives its slot back. An exception that is no upstream's failure is a bug and is
         raised.
         """
-        known = {name: self._cached(call) for name, call in plan.items()}
+        known = {name: call.cached() for name, call in plan.items()}
         futures = {name: self._flight(plan[name]) for name, ok in known.items() if ok is None}
-        return {name: known[name] or _outcome(call, futures[name]) for name, call in plan.items()}
+        outcomes = {
+            name: known[name] or _outcome(call, futures[name]) for name, call in plan.items()
+        }
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, Ok) and outcome.renew:
+                self._refresh(plan[name])
+        return outcomes
 
     def one(self, call: Call[T]) -> Ok[T]:
         """Make one call under the deadline; raise what it raises."""
@@ -82,20 +88,14 @@ class FanOut:
             raise NotFound(outcome.upstream, outcome.what)
         return outcome
 
-    def _cached(self, call: Call[T]) -> Ok[T] | None:
-        """Return what memory has; what is past its time is asked for anew behind the page."""
-        known = call.cached()
-        if known is not None and known.renew:
-            self._refresh(call)
-        return known
-
     def _refresh(self, call: Call[Any]) -> None:
+        """Have what is past its time asked for anew behind the page."""
+
         def start() -> Future[Ok[Any]]:
             context.enter(context.current().behind())
             return self._flight(call)
 
-        flight = contextvars.copy_context().run(start)
-        flight.add_done_callback(lambda done: _log_bug(done, call))
+        contextvars.copy_context().run(start)
 
     def _flight(self, call: Call[T]) -> Future[Ok[T]]:
         """Join the flight of the call's key, or start one."""
@@ -104,8 +104,7 @@ class FanOut:
         with self._lock:
             flight = self._flights.get(call.key)
             if flight is not None:
-                metrics.CACHE.labels("joined").inc()
-                return flight
+                return _joined(flight, call)
             flight = self._flights[call.key] = self._start(call)
         flight.add_done_callback(lambda _: self._land(call.key))
         return flight
@@ -130,10 +129,15 @@ class FanOut:
         return future
 
     def _make(self, call: Call[T], bulkhead: Bulkhead) -> Ok[T]:
-        # The slot is given back before anybody sees the result: who has it may call again.
         try:
             return call.load()
-        finally:
+        except (UpstreamError, NotFound):
+            raise
+        except Exception as error:
+            if context.current().background:  # nobody waits for it who would raise it
+                logs.failure(log, "cache.refresh_failed", error, key=call.key)
+            raise
+        finally:  # before anybody sees the result: who has it may call again
             bulkhead.give()
 
     def _done(self, future: Future[Any], bulkhead: Bulkhead) -> None:
@@ -159,6 +163,17 @@ class FanOut:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _joined(flight: Future[Ok[T]], call: Call[T]) -> Future[Ok[T]]:
+    """Join a flight, unless an answer has come that may be served while others renew it."""
+    known = call.cached()
+    if known is None:
+        metrics.CACHE.labels("joined").inc()
+        return flight
+    done: Future[Ok[T]] = Future()
+    done.set_result(known)
+    return done
+
+
 def _turned_away(error: Saturated) -> Future[Any]:
     metrics.UPSTREAM_CALLS.labels(error.upstream, "-", error.reason.value).inc()
     future: Future[Any] = Future()
@@ -177,10 +192,3 @@ def _outcome(call: Call[T], future: Future[Ok[T]]) -> Outcome[T]:
             return call.fallback(UpstreamTimeout(call.upstream))
     except (UpstreamError, NotFound) as error:
         return error.outcome()
-
-
-def _log_bug(flight: Future[Any], call: Call[Any]) -> None:
-    """Log what a refresh raised, unless it is a failure that the cache tells of."""
-    error = None if flight.cancelled() else flight.exception()
-    if error is not None and not isinstance(error, UpstreamError | NotFound):
-        logs.failure(log, "cache.refresh_failed", error, key=call.key)

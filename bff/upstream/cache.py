@@ -127,7 +127,7 @@ class Cache:
         if entry is None or entry.value is None or self._late_s(entry) >= self._policy.stale_s:
             raise error
         if self._late_s(entry) >= 0:  # else it has come this very moment
-            entry = replace(entry, failure=error.outcome())
+            entry = replace(entry, failure=error.outcome(), failed_at=self.clock())
             self._count(query, "stale")
         return self._answer(query, entry)
 
@@ -150,6 +150,10 @@ class Cache:
         within = self._policy.stale_s if paused else self._policy.grace_s
         return entry.value is not None and late_s < within
 
+    def _may_serve(self, entry: _Entry) -> bool:
+        """Whether an entry is an answer to who asks: a refresh wants a fresh one."""
+        return self._late_s(entry) < 0 if context.current().background else self._servable(entry)
+
     def _answer(self, query: Query, entry: _Entry) -> Ok[Json]:
         if entry.value is None:
             raise NotFound(self._guard.name, query.what)
@@ -168,7 +172,7 @@ class Cache:
 
     def _obtain(self, query: Query) -> _Entry:
         known = self._lookup(query.key)
-        if known is not None and self._late_s(known) < 0:
+        if known is not None and self._may_serve(known):
             return known  # it has come, or is known to be missing
         request = query.request()
         name = self._tier.name(request)
@@ -206,8 +210,7 @@ class Cache:
             entry = self._keep(query, response, body, stored_at)
         except BadResponse:  # of a release that read it otherwise
             return None
-        background = context.current().background
-        if self._late_s(entry) >= 0 and (background or not self._servable(entry)):
+        if not self._may_serve(entry):
             return None
         self._count(query, "shared")
         return entry

@@ -75,4 +75,10 @@ def prepared(url: str, method: str = "GET", **more: Any) -> requests.PreparedReq
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:
     """Return the events that were logged, each with its fields."""
-    return [(line.getMessage(), vars(line).get("fields", {})) for line in caplog.records]
+    return [
+        (
+            line.getMessage(),
+            {key: it for key, it in vars(line).get("fields", {}).items() if key != "request_id"},
+        )
+        for line in caplog.records
+    ]
