@@ -390,7 +390,12 @@ def test_guard_when_a_request_is_too_late_then_nothing_goes_out_and_nothing_is_c
 
 
 @pytest.mark.parametrize(
-    ("headers", "wait_s"), [({}, 1), ({"Retry-After": "7"}, 7), ({"Retry-After": "soon"}, 1)]
+    ("headers", "wait_s"),
+    [
+        ({}, 1),
+        ({"Retry-After": "7", "Content-Length": "100"}, 7),  # and half of a body
+        ({"Retry-After": "soon"}, 1),
+    ],
 )
 def test_guard_when_the_upstream_limits_us_then_everybody_waits(
     make: Make, tmdb: Tmdb, clock: Clock, headers: dict[str, str], wait_s: float
