@@ -138,9 +138,10 @@ def test_breaker_when_connections_and_answers_fail_in_turns_then_they_are_one_ro
     breaker: Breaker,
 ) -> None:
     """An upstream that dies slowly fails in more than one way; cut calls do not hide it."""
-    fail(breaker, REFUSED, CutShort("tmdb"), FAILED, REFUSED, CutShort("tmdb"), FAILED)
+    cut = CutShort("tmdb")
+    fail(breaker, REFUSED, cut, FAILED, REFUSED, cut, FAILED, key="film 1")
     assert breaker.state == "closed"
-    fail(breaker, REFUSED)
+    fail(breaker, REFUSED, key="film 1")
     assert breaker.state == "open"
 
 
@@ -154,7 +155,7 @@ def test_breaker_when_half_of_the_calls_fail_then_opens_on_their_rate(
         if breaker.state == "open":
             break
         if number % of < bad:
-            fail(breaker, error, key=f"film {number}")
+            fail(breaker, error, key="film 1" if error is REFUSED else f"film {number}")
         else:
             call(breaker)
         clock.move(0.1)

@@ -121,7 +121,7 @@ def test_guard_when_the_upstream_answers_then_the_caller_reads_it(
     make: Make, tmdb: Tmdb, status: int
 ) -> None:
     """Status and body of what is no failure by itself."""
-    tmdb.get(URL, b"{}", status=status)
+    tmdb.get(URL, b"{}", status=status, headers={"Location": "/elsewhere"})
     guard = make()
     answered = send(guard, read=lambda response, content: (response.status_code, content))
     assert answered == (status, b"{}")

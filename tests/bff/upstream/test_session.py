@@ -19,7 +19,7 @@ import requests
 
 from bff import context
 from bff.context import Deadline, RequestContext
-from bff.errors import BadResponse, Unreachable, UpstreamError, UpstreamTimeout
+from bff.errors import BadResponse, RateLimited, Unreachable, UpstreamError, UpstreamTimeout
 from bff.upstream.breaker import Breakers
 from bff.upstream.guard import Guard
 from bff.upstream.rate import Limiter, Pause
@@ -313,6 +313,17 @@ def test_calls_when_they_fail_then_their_connection_is_used_again(make: Make, se
         with pytest.raises(UpstreamError):
             send(guard, server.url)
     assert len(server._connections) == 1
+
+
+def test_call_when_nobody_reads_the_answer_then_its_connection_is_closed(
+    make: Make, serve: Serve
+) -> None:
+    """At once, and not when the error that holds it is forgotten."""
+    server = serve(always(answer(b"{}", "429 X")))
+    with pytest.raises(RateLimited) as kept:
+        send(make(), server.url)
+    assert until(lambda: not server._threads[1].is_alive())
+    del kept
 
 
 def test_connection_when_the_upstream_closed_it_while_idle_then_a_write_goes_out_on_another(
