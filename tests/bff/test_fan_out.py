@@ -358,6 +358,26 @@ def test_close_when_calls_are_queued_then_they_are_dropped_and_give_their_slots_
     assert pool.health()["pool:state"][0]["status"] == "fail"
 
 
+def test_run_when_the_system_gives_no_more_threads_then_the_call_is_refused_once(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool keeps it all the same, and its slot is given back once: when it was made."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, made = FanOut(2, {"tmdb": 2}), threading.Event()
+    abandon(pool, held, 1, "tmdb")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(Saturated):
+            pool.one(Work(made.set))
+    held.go()
+    assert made.wait(PATIENCE_S)
+    assert until(lambda: in_flight(pool) == [0])
+    pool.close()
+
+
 # -- behind the page
 
 
