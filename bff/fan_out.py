@@ -121,8 +121,9 @@ class FanOut:
             future = self._pool.submit(contextvars.copy_context().run, self._make, call, bulkhead)
         except Saturated as error:
             return _turned_away(error)
-        except RuntimeError:  # the pool is closed, or the system gives no more threads
-            bulkhead.give()
+        except RuntimeError:
+            if self._closed:  # else the system gives no thread: one that is there makes the call
+                bulkhead.give()
             return _turned_away(Saturated(call.upstream, "no thread", 1))
         metrics.POOL_TASKS.inc()
         future.add_done_callback(lambda done: self._done(done, bulkhead))

@@ -151,17 +151,17 @@ class Guard(Generic[S]):
     def _read(
         self, response: requests.Response, read: Callable[[requests.Response, bytes], T]
     ) -> T:
-        body = response.content  # always read to its end, so that the connection can be used again
         status = response.status_code
         wait_s = retry_after_s(response.headers)
-        if status >= 500:
-            kind = _Unavailable if status in RETRYABLE_STATUS else UpstreamFailed
-            raise kind(self.name, f"status {status}", wait_s)
-        if status == 429:
+        if status == 429:  # whatever its body is
             wait_s = wait_s or DEFAULT_PAUSE_S
             if self._pause is not None:
                 self._pause.begin(wait_s)
             raise RateLimited(self.name, retry_after_s=wait_s)
+        body = response.content  # always read to its end, so that the connection can be used again
+        if status >= 500:
+            kind = _Unavailable if status in RETRYABLE_STATUS else UpstreamFailed
+            raise kind(self.name, f"status {status}", wait_s)
         if status in (401, 403):
             raise CredentialRefused(self.name, "credential refused")
         return read(response, self.unpacked(body))

@@ -83,7 +83,7 @@ def try_lock(client: redis.Redis, name: str, for_s: float, wait_s: float = 0.0) 
 
     It ends by itself after `for_s`. While Redis is gone everybody has it.
     """
-    lock = client.lock(name, timeout=for_s, sleep=0.01, thread_local=False)
+    lock = client.lock(name, timeout=for_s, sleep=0.01)
     try:
         got = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
     except (RedisError, OSError):

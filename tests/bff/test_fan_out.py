@@ -176,22 +176,17 @@ def test_run_when_a_thread_works_then_it_sees_the_request_in_a_copy(pool: FanOut
 # -- the deadline
 
 
+@pytest.mark.parametrize("left_s", [0.2, -1])
 def test_run_when_the_deadline_passes_then_what_is_not_there_has_failed(
-    pool: FanOut, held: Held
+    pool: FanOut, held: Held, left_s: float
 ) -> None:
-    """The quick ones beside it are kept; what was left behind gives its slot back at its end."""
-    begin(0.2)
-    plan = {"slow": Work(held, "users"), "quick": Work(lambda: 1)}
+    """What was in memory is kept; what was left behind gives its slot back at its end."""
+    begin(left_s)
+    plan = {"slow": Work(held, "users"), "quick": Work(held, known=Ok(1))}
     assert pool.run(plan) == {"slow": Failed("users", Reason.TIMEOUT), "quick": Ok(1)}
     assert in_flight(pool) == [0, 1]
     held.go()
     assert until(lambda: in_flight(pool) == [0, 0])
-
-
-def test_run_when_no_time_is_left_then_it_does_not_wait(pool: FanOut, held: Held) -> None:
-    """A request that came too late is told so."""
-    begin(-1)
-    assert pool.run({"late": Work(held)}) == {"late": Failed("tmdb", Reason.TIMEOUT)}
 
 
 # -- outcomes
@@ -292,21 +287,16 @@ def test_run_when_who_joined_has_less_time_then_they_alone_give_up(
     pool: FanOut, held: Held
 ) -> None:
     """Each request has its own deadline."""
-    results: list[Any] = []
-
-    def first() -> None:
-        begin(PATIENCE_S)
-        results.append(pool.run({"films": Work(held, key="page 1")}))
-
-    thread = threading.Thread(target=first)
-    thread.start()
-    assert held.began()
+    late, more = Failed("tmdb", Reason.TIMEOUT), failing(AssertionError("a second call"))
     begin(0)
-    late = pool.run({"films": Work(failing(AssertionError("a second call")), key="page 1")})
-    assert late == {"films": Failed("tmdb", Reason.TIMEOUT)}
-    held.go()
-    thread.join(PATIENCE_S)
-    assert results == [{"films": Ok("done")}]
+    assert pool.run({name: Work(held, key="page 1") for name in ("a", "b")}) == {
+        "a": late,
+        "b": late,
+    }
+    assert held.began()
+    threading.Timer(0.01, held.go).start()
+    begin(PATIENCE_S)
+    assert pool.run({"films": Work(more, key="page 1")}) == {"films": Ok("done")}
 
 
 def test_run_when_a_call_has_no_key_then_nobody_joins_it(pool: FanOut) -> None:
@@ -366,6 +356,26 @@ def test_close_when_calls_are_queued_then_they_are_dropped_and_give_their_slots_
             pool.one(Work(lambda: 1))
     assert in_flight(pool) == [0]
     assert pool.health()["pool:state"][0]["status"] == "fail"
+
+
+def test_run_when_the_system_gives_no_more_threads_then_the_call_is_refused_once(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool keeps it all the same, and its slot is given back once: when it was made."""
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, made = FanOut(2, {"tmdb": 2}), threading.Event()
+    abandon(pool, held, 1, "tmdb")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(Saturated):
+            pool.one(Work(made.set))
+    held.go()
+    assert made.wait(PATIENCE_S)
+    assert until(lambda: in_flight(pool) == [0])
+    pool.close()
 
 
 # -- behind the page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import gzip
 import http.client
@@ -47,7 +46,8 @@ from tests.bff.upstream.tools import Clock, logged
 
 URL = "http://tmdb.test/3/movie/popular"
 POLICY = BreakerPolicy(failures=5, open_s=60)
-MakeGuard = Callable[..., Guard[requests.Session]]
+Tmdb = responses.RequestsMock
+Make = Callable[..., Guard[requests.Session]]
 Read = Callable[[requests.Response, bytes], Any]
 
 
@@ -58,14 +58,14 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tmdb() -> Iterator[responses.RequestsMock]:
+def tmdb() -> Iterator[Tmdb]:
     """Return a TMDB that answers what a test says."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
 
-@pytest.fixture
-def make_guard(clock: Clock) -> Iterator[MakeGuard]:
+@pytest.fixture(name="make")
+def _make(clock: Clock) -> Iterator[Make]:
     """Return a maker of guards; `policy` of the breaker, `timeout_s`, `per_second`."""
     made: list[Guard[requests.Session]] = []
 
@@ -83,6 +83,11 @@ def make_guard(clock: Clock) -> Iterator[MakeGuard]:
         guard.close()
 
 
+def packed(data: bytes) -> bytes:
+    """Pack, always into the same bytes: a time in them would be another name of the test."""
+    return gzip.compress(data, mtime=0)
+
+
 def body(_: requests.Response, content: bytes) -> bytes:
     """Take any answer below 500."""
     return content
@@ -95,18 +100,13 @@ def only_200(response: requests.Response, content: bytes) -> bytes:
     return content
 
 
-def send(
-    guard: Guard[requests.Session],
-    method: str = "GET",
-    read: Read = body,
-    operation: str = "lists",
-    key: str = "page 1",
-) -> Any:
-    """Make a call."""
-    return guard.send(operation, key, prepared(method, URL, {}), read)
+def send(guard: Guard[Any], method: str = "GET", read: Read = body, **more: str) -> Any:
+    """Make a call; `operation` and `key` are given where they matter."""
+    named = {"operation": "lists", "key": "page 1"} | more
+    return guard.send(request=prepared(method, URL, {}), read=read, **named)
 
 
-def failure(guard: Guard[requests.Session], method: str = "GET", **more: Any) -> UpstreamError:
+def failure(guard: Guard[Any], method: str = "GET", **more: Any) -> UpstreamError:
     """Make a call and return how it failed."""
     with pytest.raises(UpstreamError) as caught:
         send(guard, method, **more)
@@ -118,43 +118,26 @@ def failure(guard: Guard[requests.Session], method: str = "GET", **more: Any) ->
 
 @pytest.mark.parametrize("status", [200, 201, 302, 404, 409, 422])
 def test_guard_when_the_upstream_answers_then_the_caller_reads_it(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, status: int
+    make: Make, tmdb: Tmdb, status: int
 ) -> None:
-    """Status, headers and body of what is no failure by itself."""
-    tmdb.get(URL, b"{}", status=status, headers={"X-Revision": "7"})
-    guard = make_guard()
-
-    def read(response: requests.Response, content: bytes) -> tuple[int, str, bytes]:
-        return response.status_code, response.headers["x-revision"], content
-
-    assert send(guard, read=read) == (status, "7", b"{}")
+    """Status and body of what is no failure by itself."""
+    tmdb.get(URL, b"{}", status=status, headers={"Location": "/elsewhere"})
+    guard = make()
+    answered = send(guard, read=lambda response, content: (response.status_code, content))
+    assert answered == (status, b"{}")
     assert guard.last_success is not None
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "detail"),
-    [
-        (500, UpstreamFailed, "status 500"),
-        (501, UpstreamFailed, "status 501"),
-        (599, UpstreamFailed, "status 599"),
-        (401, CredentialRefused, "credential refused"),
-        (403, CredentialRefused, "credential refused"),
-    ],
-)
+@pytest.mark.parametrize("status", [500, 501, 599, 401, 403])
 def test_guard_when_the_upstream_fails_or_refuses_our_credential_then_nobody_reads_its_words(
-    make_guard: MakeGuard,
-    tmdb: responses.RequestsMock,
-    status: int,
-    kind: type[UpstreamError],
-    detail: str,
+    make: Make, tmdb: Tmdb, status: int
 ) -> None:
     """A wrong credential is our fault, not the caller's."""
-    call = tmdb.get(URL, b"planted words", status=status)
-    guard = make_guard()
+    tmdb.get(URL, b"planted words", status=status)
+    guard = make()
     error = failure(guard, read=lambda *_: pytest.fail("it was read"))
-    assert isinstance(error, kind)
-    assert str(error) == f"tmdb: upstream_error ({detail})"
-    assert call.call_count == 1
+    assert type(error) is (UpstreamFailed if status >= 500 else CredentialRefused)
+    assert "planted" not in str(error)
     assert guard.last_success is None
 
 
@@ -197,36 +180,29 @@ RAISED: list[tuple[Exception, type[UpstreamError]]] = [
 
 @pytest.mark.parametrize(("raised", "kind"), RAISED, ids=lambda value: type(value).__name__)
 def test_guard_when_the_session_raises_then_the_error_is_one_of_ours(
-    make_guard: MakeGuard,
-    tmdb: responses.RequestsMock,
-    raised: Exception,
-    kind: type[UpstreamError],
+    make: Make, tmdb: Tmdb, raised: Exception, kind: type[UpstreamError]
 ) -> None:
     """Each exception leaves as what it means, with its cause for who debugs."""
     tmdb.post(URL, body=raised)
-    error = failure(make_guard(), "POST")
+    error = failure(make(), "POST")
     assert type(error) is kind
     assert error.__cause__ is raised
 
 
 @pytest.mark.parametrize("raised", [requests.ReadTimeout("x"), requests.ConnectTimeout("x")])
-@pytest.mark.parametrize(("left_s", "cut"), [(0.5, True), (1.9, False), (30, False)])
+@pytest.mark.parametrize(("left_s", "cut"), [(5, True), (15, False), (30, False)])
 def test_guard_when_the_request_left_little_time_then_a_timeout_is_cut_short(
-    make_guard: MakeGuard,
-    tmdb: responses.RequestsMock,
-    raised: Exception,
-    left_s: float,
-    cut: bool,
+    make: Make, tmdb: Tmdb, raised: Exception, left_s: float, cut: bool
 ) -> None:
     """Less than half of the upstream's time proves nothing; more does."""
     tmdb.get(URL, body=raised)
     context.enter(RequestContext("x", Deadline.after(left_s)))
-    assert (type(failure(make_guard(timeout_s=2))) is CutShort) == cut
+    assert (type(failure(make(timeout_s=20))) is CutShort) == cut
 
 
 @pytest.mark.parametrize("raised", [NotFound("tmdb", "film 5"), ZeroDivisionError()])
 def test_guard_when_the_reader_raises_then_it_comes_out_as_it_is(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, raised: Exception
+    make: Make, tmdb: Tmdb, raised: Exception
 ) -> None:
     """An answer of the upstream's, or a bug of ours: neither is asked for again."""
     call = tmdb.get(URL, b"{}")
@@ -235,13 +211,13 @@ def test_guard_when_the_reader_raises_then_it_comes_out_as_it_is(
         raise raised
 
     with pytest.raises(type(raised)) as caught:
-        send(make_guard(POLICY), read=read)
+        send(make(POLICY), read=read)
     assert caught.value is raised
     assert call.call_count == 1
 
 
 def test_guard_when_a_call_is_over_then_log_metrics_and_timings_tell_of_it(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, caplog: pytest.LogCaptureFixture
+    make: Make, tmdb: Tmdb, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One of each for an attempt: the operation, the outcome, and nothing of the address."""
     caplog.set_level(logging.DEBUG, "bff")
@@ -249,12 +225,10 @@ def test_guard_when_a_call_is_over_then_log_metrics_and_timings_tell_of_it(
     tmdb.get(URL, b"{}")
     counter = metrics.UPSTREAM_CALLS.labels("tmdb", "told", "upstream_error")
     before = counter._value.get()
-    send(make_guard(), operation="told")
+    send(make(), operation="told")
     outcomes = [(timing.operation, timing.outcome) for timing in context.current().timings]
     assert outcomes == [("told", "upstream_error"), ("told", "ok")]
-    assert (
-        metrics.UPSTREAM_CALLS.labels("tmdb", "told", "upstream_error")._value.get() == before + 1
-    )
+    assert counter._value.get() == before + 1
     told = [fields for name, fields in logged(caplog) if name == "upstream.call"]
     assert [(one["operation"], one["outcome"]) for one in told] == outcomes
     assert "tmdb.test" not in caplog.text
@@ -263,38 +237,16 @@ def test_guard_when_a_call_is_over_then_log_metrics_and_timings_tell_of_it(
 # -- packed bodies
 
 
-@pytest.mark.parametrize(
-    ("content", "unpacked"),
-    [
-        (b"", b""),
-        (b"{}", b"{}"),
-        (gzip.compress(b"{}", mtime=0), b"{}"),
-        (gzip.compress(bytes(MOST_BYTES - 1)), bytes(MOST_BYTES - 1)),
-    ],
-)
-def test_guard_when_a_body_is_packed_and_says_nothing_of_it_then_is_unpacked(
-    make_guard: MakeGuard, content: bytes, unpacked: bytes
-) -> None:
-    """TMDB has sent gzip without a word."""
-    assert make_guard().unpacked(content) == unpacked
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\x1f\x8b",
-        b"\x1f\x8bnope",
-        gzip.compress(b"{}", mtime=0)[:-1],
-        gzip.compress(b"{}", mtime=0)[:-8] + bytes(8),
-        gzip.compress(bytes(MOST_BYTES + 1)),
-    ],
-)
-def test_guard_when_a_packed_body_is_broken_or_too_large_then_is_a_bad_answer(
-    make_guard: MakeGuard, content: bytes
-) -> None:
-    """Half of an answer is none."""
-    with pytest.raises(BadResponse):
-        make_guard().unpacked(content)
+def test_guard_when_a_body_is_packed_and_says_nothing_of_it_then_is_unpacked(make: Make) -> None:
+    """TMDB has sent gzip without a word; half of an answer, or more than 8 MiB, is none."""
+    guard, most = make(), bytes(MOST_BYTES - 1)
+    for content in (b"", b"{}", most):
+        assert guard.unpacked(content) == content
+        assert guard.unpacked(packed(content)) == content
+    whole = packed(b"{}")
+    for content in (b"\x1f\x8b", whole[:-1], whole[:-8] + bytes(8), packed(bytes(MOST_BYTES + 1))):
+        with pytest.raises(BadResponse):
+            guard.unpacked(content)
 
 
 # -- retries
@@ -316,62 +268,56 @@ LASTING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fault", PASSING, ids=str)
 def test_guard_when_a_get_meets_a_passing_failure_then_sends_once_more_and_no_third_time(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, fault: dict[str, Any]
+    make: Make, tmdb: Tmdb, fault: dict[str, Any]
 ) -> None:
     """It may be over the next time."""
     tmdb.get(URL, **fault)
     tmdb.get(URL, b"{}")
-    assert send(make_guard()) == b"{}"
+    assert send(make()) == b"{}"
     tmdb.reset()
     call = tmdb.get(URL, **fault)
-    failure(make_guard())
+    failure(make())
     assert call.call_count == 2
 
 
 @pytest.mark.parametrize("fault", LASTING, ids=str)
 def test_guard_when_asking_again_cannot_help_then_sends_once(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, fault: dict[str, Any]
+    make: Make, tmdb: Tmdb, fault: dict[str, Any]
 ) -> None:
     """A bug, a refusal, "not now" and a timeout are not sent again."""
     call = tmdb.get(URL, **fault)
-    failure(make_guard(), read=only_200)
+    error = failure(make(), read=only_200)
     assert call.call_count == 1
+    if "headers" in fault:
+        assert error.retry_after_s == 7
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD"])
 @pytest.mark.parametrize("fault", PASSING, ids=str)
 def test_guard_when_a_write_fails_then_it_is_never_sent_twice(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, method: str, fault: dict[str, Any]
+    make: Make, tmdb: Tmdb, method: str, fault: dict[str, Any]
 ) -> None:
     """Only a GET is sent again."""
     call = tmdb.add(method, URL, **fault)
-    failure(make_guard(), method)
+    failure(make(), method)
     assert call.call_count == 1
 
 
-def test_guard_when_the_upstream_says_when_then_the_error_says_so_too(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
-) -> None:
-    """503 with Retry-After."""
-    tmdb.get(URL, status=503, headers={"Retry-After": "7"})
-    assert failure(make_guard()).retry_after_s == 7
-
-
 def test_guard_when_no_time_is_left_for_a_retry_then_does_not_begin_one(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+    make: Make, tmdb: Tmdb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pause that ends after the deadline is not begun."""
     monkeypatch.setattr(guard_module, "RETRY_PAUSE_S", 1e9)
     call = tmdb.get(URL, status=503)
-    failure(make_guard())
+    failure(make())
     assert call.call_count == 1
 
 
 def test_guard_when_everything_fails_then_ten_retries_a_minute_go_out(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
+    make: Make, tmdb: Tmdb
 ) -> None:
     """So an outage does not double the load; calls that are refused here use none of them."""
-    call, guard = tmdb.get(URL, status=503), make_guard(POLICY)
+    call, guard = tmdb.get(URL, status=503), make(POLICY)
     with time_machine.travel(1_800_000_000, tick=False) as wall:
         for number in range(30):
             with pytest.raises((UpstreamFailed, CircuitOpen)):
@@ -383,12 +329,12 @@ def test_guard_when_everything_fails_then_ten_retries_a_minute_go_out(
 
 
 def test_guard_when_its_circuit_is_open_then_neither_permits_nor_retries_are_used(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
+    make: Make, tmdb: Tmdb
 ) -> None:
     """Calls for a dead operation leave the ceiling to those of the others."""
     call = tmdb.get(URL, status=500)
     with time_machine.travel(1_800_000_000, tick=False):
-        guard = make_guard(POLICY, per_second=10)
+        guard = make(POLICY, per_second=10)
         for number in range(40):
             failure(guard, operation="films", key=f"film {number}")
         assert call.call_count == 5
@@ -401,43 +347,11 @@ def test_guard_when_its_circuit_is_open_then_neither_permits_nor_retries_are_use
 # -- the circuit
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
-def test_guard_when_answers_are_about_the_request_then_the_circuit_stays_closed(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, status: int
-) -> None:
-    """They tell nothing about the upstream's health."""
-    call, guard = tmdb.get(URL, status=status), make_guard(POLICY)
-    for number in range(30):
-        with contextlib.suppress(UpstreamError):
-            send(guard, key=f"page {number}")
-    assert call.call_count == 30
-    assert [breaker.state for breaker in guard.breakers.all()] == ["closed"]
-
-
-def test_guard_when_one_operation_fails_then_only_its_circuit_opens(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
-) -> None:
-    """A broken search does not shut the popular list, and readiness tells which is open."""
-    guard = make_guard(POLICY)
-    for number in range(6):
-        bad = tmdb.get(URL, status=500)
-        assert failure(guard, operation="search", key=f"word {number}")
-        tmdb.remove(bad)
-        good = tmdb.get(URL, b"{}")
-        assert send(guard) == b"{}"
-        tmdb.remove(good)
-    circuits = guard.health()["tmdb:circuit"]
-    assert {(one["componentId"], one["observedValue"], one["status"]) for one in circuits} == {
-        ("search", "open", "warn"),
-        ("lists", "closed", "pass"),
-    }
-
-
 def test_guard_when_garbage_comes_for_many_keys_then_the_circuit_opens_and_for_one_it_does_not(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
+    make: Make, tmdb: Tmdb
 ) -> None:
     """What `read` refuses counts as the upstream's failure."""
-    call, guard = tmdb.get(URL, b"<html>", status=203), make_guard(POLICY)
+    call, guard = tmdb.get(URL, b"<html>", status=203), make(POLICY)
     for _ in range(30):
         failure(guard, read=only_200)
     assert call.call_count == 30
@@ -445,15 +359,17 @@ def test_guard_when_garbage_comes_for_many_keys_then_the_circuit_opens_and_for_o
     for number in range(5):
         failure(guard, read=only_200, key=f"page {number}")
     assert isinstance(failure(guard), CircuitOpen)
+    (circuit,) = guard.health()["tmdb:circuit"]
+    assert (circuit["componentId"], circuit["observedValue"]) == ("lists", "open")
 
 
 def test_guard_when_a_request_is_too_late_then_nothing_goes_out_and_nothing_is_counted(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
+    make: Make, tmdb: Tmdb
 ) -> None:
     """A request without time neither opens a circuit nor decides about one that is half-open."""
     call = tmdb.get(URL, body=requests.ConnectTimeout("x"))
     with time_machine.travel(1_800_000_000, tick=False) as wall:
-        guard = make_guard(POLICY)
+        guard = make(POLICY)
         in_time, late = context.current(), RequestContext("late", Deadline.after(-1))
         for state, calls in (("closed", 0), ("open", 5)):
             context.enter(late)
@@ -474,17 +390,18 @@ def test_guard_when_a_request_is_too_late_then_nothing_goes_out_and_nothing_is_c
 
 
 @pytest.mark.parametrize(
-    ("headers", "wait_s"), [({}, 1), ({"Retry-After": "7"}, 7), ({"Retry-After": "soon"}, 1)]
+    ("headers", "wait_s"),
+    [
+        ({}, 1),
+        ({"Retry-After": "7", "Content-Length": "100"}, 7),  # and half of a body
+        ({"Retry-After": "soon"}, 1),
+    ],
 )
 def test_guard_when_the_upstream_limits_us_then_everybody_waits(
-    make_guard: MakeGuard,
-    tmdb: responses.RequestsMock,
-    clock: Clock,
-    headers: dict[str, str],
-    wait_s: float,
+    make: Make, tmdb: Tmdb, clock: Clock, headers: dict[str, str], wait_s: float
 ) -> None:
     """The next call of any operation does not go out before the time that a 429 names."""
-    call, guard = tmdb.get(URL, status=429, headers=headers), make_guard(POLICY)
+    call, guard = tmdb.get(URL, status=429, headers=headers), make(POLICY)
     for operation in ("lists", "search"):
         error = failure(guard, operation=operation)
         assert isinstance(error, RateLimited)
@@ -497,10 +414,10 @@ def test_guard_when_the_upstream_limits_us_then_everybody_waits(
 
 
 def test_guard_when_it_has_waited_two_minutes_then_one_call_looks_and_its_answer_ends_the_pause(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock, clock: Clock
+    make: Make, tmdb: Tmdb, clock: Clock
 ) -> None:
     """An hour is not obeyed blindly; who looks in vain waits again."""
-    call, guard = tmdb.get(URL, status=429, headers={"Retry-After": "3600"}), make_guard()
+    call, guard = tmdb.get(URL, status=429, headers={"Retry-After": "3600"}), make()
     for looks in range(1, 4):
         assert failure(guard).retry_after_s == (3600 if looks == 1 else pytest.approx(3600))
         assert failure(guard).retry_after_s == pytest.approx(120)
@@ -513,10 +430,10 @@ def test_guard_when_it_has_waited_two_minutes_then_one_call_looks_and_its_answer
 
 
 def test_guard_when_an_answer_was_out_as_the_pause_began_then_it_does_not_end_it(
-    make_guard: MakeGuard, tmdb: responses.RequestsMock
+    make: Make, tmdb: Tmdb
 ) -> None:
     """Twenty calls are out when the twenty-first meets the limit."""
-    guard, reading, go_on = make_guard(), threading.Event(), threading.Event()
+    guard, reading, go_on = make(), threading.Event(), threading.Event()
 
     def slowly(_: requests.Response, content: bytes) -> bytes:
         reading.set()

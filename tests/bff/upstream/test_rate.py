@@ -149,12 +149,6 @@ def looks(pause: Pause) -> bool | float:
         return error.retry_after_s or 0.0
 
 
-def test_pause_when_nobody_has_asked_then_every_call_goes_out(clock: Clock) -> None:
-    """And none of them is there to look."""
-    pause = Pause("tmdb", clock=clock)
-    assert [looks(pause) for _ in range(3)] == [False] * 3
-
-
 def test_pause_when_it_is_short_then_it_is_obeyed_to_its_end(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
 import redis
 
 from bff.upstream import shared as shared_module
-from bff.upstream.shared import connect, try_lock
-from tests.bff.upstream.servers import RawServer, RedisServer
+from bff.upstream.shared import try_lock
+from tests.bff.upstream.servers import RedisServer
 from tests.bff.upstream.tools import until
 
 pytestmark = pytest.mark.e2e
@@ -76,15 +75,6 @@ def test_client_when_redis_refuses_a_command_then_it_is_not_taken_for_gone(
         client.incr("x")
     assert client.get("x") == b"word"
     assert told(caplog) == []
-
-
-def test_connect_when_nothing_is_asked_then_nobody_is_called(
-    serve: Callable[..., RawServer],
-) -> None:
-    """An app starts without its Redis."""
-    server = serve(lambda connection, server: None)
-    connect(f"redis://127.0.0.1:{server.port}/0").close()
-    assert server._connections == []
 
 
 def test_lock_when_somebody_has_it_then_another_one_has_not_until_it_is_given_back(
