@@ -28,7 +28,7 @@ class EventStream:
     """A thread that keeps `libraries` current while the stream is alive.
 
     Lives as long as the app; start it after the fork; `close` ends it. `on_connect` is called
-    each time the user service has answered: it is back.
+    with the first event of each stream: the user service is back.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class EventStream:
         on_connect: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = f"{base_url}/events"
-        self._headers = {"Accept": "text/event-stream"}
+        # `events` reads what comes from the wire, so it must not be packed.
+        self._headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._libraries, self._on_connect = libraries, on_connect
@@ -56,8 +57,11 @@ class EventStream:
 
     def health(self) -> Checks:
         """Return what readiness tells: whether users' lists may be served from memory."""
-        state = "alive" if self._libraries.alive() else self._state
-        well = state != "lost" or time.monotonic() - self._since < LOST_S
+        state = self._state
+        if state == "alive" and not self._libraries.alive():
+            state = "silent"
+        recent = time.monotonic() - self._since < LOST_S
+        well = recent or state in ("alive", "none", "off")
         output = "each request asks the user service until the stream is back"
         return {"events:stream": [check(state, well, kind="component", output=output)]}
 
@@ -71,33 +75,35 @@ class EventStream:
         self._libraries.clear()
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s, told = FIRST_PAUSE_S, False
         while not self._closed.is_set():
+            state, fault = "lost", ""
             try:
                 self._listen()
-                pause_s = FIRST_PAUSE_S
             except _NoStreamError:
-                pause_s = NO_STREAM_PAUSE_S
-                self._is("none")
-            except (requests.RequestException, HTTPError, OSError, ValueError, KeyError) as error:
-                if pause_s == FIRST_PAUSE_S:  # once, not at every attempt
-                    event(log, logging.INFO, "events.lost", fault=type(error).__name__)
-                pause_s = min(MOST_PAUSE_S, pause_s * 2)
+                state = "none"
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                fault = type(error).__name__
             self._libraries.clear()
             if self._state == "alive":
-                self._is("lost")
-            self._closed.wait(pause_s * random.uniform(0.5, 1))
+                pause_s, told = FIRST_PAUSE_S, False
+            if fault and not told:  # not at every attempt
+                told = True
+                event(log, logging.INFO, "events.lost", fault=fault)
+            self._is(state)
+            wait_s = NO_STREAM_PAUSE_S if state == "none" else pause_s
+            self._closed.wait(wait_s * random.uniform(0.5, 1))
+            pause_s = min(MOST_PAUSE_S, pause_s * 2)
 
     def _listen(self) -> None:
         """Follow one stream to its end; raise where it is none, or silent for too long."""
+        timeout = (1, SILENCE_S)
         with self._session.get(
-            self._url, headers=self._headers, stream=True, timeout=(1, SILENCE_S)
+            self._url, headers=self._headers, stream=True, timeout=timeout, allow_redirects=False
         ) as response:
             if response.status_code in (404, 405, 501):
                 raise _NoStreamError
             response.raise_for_status()
-            self._is("alive")
-            self._on_connect()
             for name, data in events(response):
                 if self._closed.is_set():
                     return
@@ -111,6 +117,9 @@ class EventStream:
         elif name != "beat":
             return
         self._libraries.beat()
+        if self._state != "alive":
+            self._is("alive")
+            self._on_connect()
 
 
 def _change(data: bytes) -> tuple[str, int]:

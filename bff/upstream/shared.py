@@ -50,6 +50,10 @@ class RedisClient(redis.Redis):
             event(log, logging.WARNING, "redis.back")
         return answer
 
+    def setex(self, name: Any, time: Any, value: Any) -> Any:
+        """Set a value for `time` seconds; requests-cache calls it, and redis warns of its own."""
+        return self.set(name, value, ex=time)
+
     def health(self) -> Checks:
         """Return what readiness tells: how long Redis took to answer, or that it did not."""
         begun = time.monotonic()

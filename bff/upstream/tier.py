@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -30,9 +31,12 @@ from bff.upstream.shared import RedisClient, RedisError, try_lock
 
 log = logging.getLogger(__name__)
 
+KEPT = (200, 404)  # answers with these statuses
 IGNORED = ("api_key", "Authorization")  # neither part of a key nor kept
 PRUNE_EVERY = 500  # writes of one worker
+LEAST_BYTES = 4096  # what a file takes of a disk, a lock of no bytes among them
 POLL_S = 0.01
+WARN_EVERY_S = 60.0  # a disk that is nearly full fails now and then
 NAMESPACE = "bff:tmdb:answers"
 
 
@@ -49,12 +53,9 @@ class FileStorage(BaseStorage[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         try:
-            value = self.deserialize(key, self._path(key).read_bytes())
+            return self.deserialize(key, self._path(key).read_bytes())
         except FileNotFoundError:
             raise KeyError(key) from None
-        if value is None:  # torn, or of another release
-            raise KeyError(key)
-        return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,36 +89,47 @@ class FileStorage(BaseStorage[str, Any]):
     def prune(self) -> None:
         """Remove what is too old, and the oldest of what is too much."""
         kept, bytes_left = time.time() - self._keep_s, self._most_bytes
-        seen = [(file.stat(), file.path) for file in _files(self.folder)]
-        for found, path in sorted(seen, key=lambda one: -one[0].st_mtime):
-            bytes_left -= found.st_size
+        for found, path in sorted(_files(self.folder), key=lambda one: -one[0].st_mtime):
+            bytes_left -= max(found.st_size, LEAST_BYTES)
             if found.st_mtime < kept or bytes_left < 0:
                 with suppress(OSError):
                     os.unlink(path)
 
 
-def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with suppress(OSError), os.scandir(folder) as entries:  # others prune as well
-        yield from entries
+def _files(folder: Path) -> Iterator[tuple[os.stat_result, str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # another worker has removed it
+                yield entry.stat(), entry.path
 
 
 class FailOpenStorage(BaseStorage[str, Any]):
-    """A storage whose failures are misses, with one warning until it works again."""
+    """A storage whose failures are misses, with one warning until it works again.
+
+    Reading and writing fail apart: on a full disk one works and the other does not.
+    """
 
     def __init__(self, inner: BaseStorage[str, Any]) -> None:
         super().__init__(serializer=inner.serializer)
         self._inner = inner
-        self.fault = ""
+        self._faults: dict[str, str] = {}
+        self._quiet_until = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the storage; empty: nothing."""
+        return " ".join(self._faults.values())
 
     def __getitem__(self, key: str) -> Any:
-        return self._try(lambda: self._inner[key])
+        return self._try("read", lambda: self._inner[key])
 
     def __setitem__(self, key: str, value: Any) -> None:
         with suppress(KeyError):
-            self._try(lambda: self._inner.__setitem__(key, value))
+            self._try("write", lambda: self._inner.__setitem__(key, value))
 
     def __delitem__(self, key: str) -> None:
-        self._try(lambda: self._inner.__delitem__(key))
+        self._try("write", lambda: self._inner.__delitem__(key))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._inner)
@@ -125,16 +137,26 @@ class FailOpenStorage(BaseStorage[str, Any]):
     def __len__(self) -> int:
         return len(self._inner)
 
-    def _try(self, ask: Callable[[], Any]) -> Any:
+    def _try(self, verb: str, ask: Callable[[], Any]) -> Any:
         try:
             answer = ask()
         except (OSError, RedisError) as error:
-            if not self.fault:
-                self.fault = type(error).__name__
-                event(log, logging.WARNING, "cache.unusable", fault=self.fault)
+            self._failed(verb, f"{verb}: {type(error).__name__}")
             raise KeyError from error
-        self.fault = ""
+        except KeyError:  # it has answered: there is no such entry
+            self._faults.pop(verb, None)
+            raise
+        self._faults.pop(verb, None)
         return answer
+
+    def _failed(self, verb: str, fault: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            warn = not self._faults and now >= self._quiet_until
+            self._faults[verb] = fault
+            if warn:
+                self._quiet_until = now + WARN_EVERY_S
+                event(log, logging.WARNING, "cache.unusable", fault=fault)
 
 
 class Tier:
@@ -151,7 +173,7 @@ class Tier:
         backend = BaseCache()
         backend.responses = self._storage = FailOpenStorage(storage)
         self.session = CachedSession(
-            backend=backend, allowable_codes=(200, 404), ignored_parameters=IGNORED
+            backend=backend, allowable_codes=KEPT, ignored_parameters=IGNORED
         )
         self.lock = lock  # name, seconds to wait -> whether this worker is the one that asks
 
@@ -161,7 +183,9 @@ class Tier:
 
     def get(self, name: str) -> CachedResponse | None:
         """Return what is kept under a name, however old, or None."""
-        return self.session.cache.get_response(name)
+        found = self.session.cache.get_response(name)
+        # What is torn, or of somebody else, is a miss.
+        return found if isinstance(found, CachedResponse) and found.status_code in KEPT else None
 
     def health(self) -> Checks:
         """Return what readiness tells: whether the last look or write succeeded."""
@@ -192,22 +216,28 @@ def on_redis(client: RedisClient, stale_s: int, call_s: float) -> Tier:
 @contextmanager
 def _file_lock(path: Path, wait_s: float) -> Iterator[bool]:
     """Hold the lock of a file, which ends with the process; where none can be made, go on."""
-    until = time.monotonic() + wait_s
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = path.open("wb")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError:
         yield True
         return
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                if time.monotonic() >= until:
-                    yield False
-                    return
-                time.sleep(POLL_S)
-            else:
-                yield True
-                return
+    try:
+        yield _locked(descriptor, time.monotonic() + wait_s)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, until: float) -> bool:
+    """Wait for a lock; True as well where the file system knows no locks."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL_S)
+        except OSError:
+            return True
+        else:
+            return True

@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+import responses
+import time_machine
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.fan_out import FanOut
 from tests.bff.upstream.servers import RawServer, RedisServer, Script
 from tests.bff.upstream.tools import Clock
+from tests.bff.upstream.workers import Upstream
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +73,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """Return an upstream that is played in this process."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield Upstream(mock)
+
+
+@pytest.fixture
+def moment() -> Iterator[time_machine.Traveller]:
+    """Stop the clock until it is moved; the monotonic one, which deadlines go by, runs on."""
+    with time_machine.travel(1_700_000_000.0, tick=False) as traveller:
+        yield traveller
