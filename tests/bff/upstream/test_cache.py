@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import threading
 import tracemalloc
@@ -28,6 +29,7 @@ from bff.errors import (
 )
 from bff.model import Failed, Ok, Reason
 from bff.reads import BY_NAME
+from bff.upstream.cache import Query
 from bff.upstream.tier import Tier, on_files
 from bff.upstream.tmdb import Credential, TmdbClient
 from tests.bff.upstream.servers import RawServer, RedisServer, answer
@@ -164,6 +166,16 @@ def test_cache_when_an_answer_is_past_its_time_then_it_is_served_and_asks_to_be_
     assert len(upstream.requests) == 1
 
 
+def refresh(worker: Worker, query: Query) -> None:
+    """Load as the fan-out does behind a page."""
+
+    def load() -> None:
+        context.enter(context.current().behind())
+        worker.cache.load(query)
+
+    contextvars.copy_context().run(load)
+
+
 @pytest.mark.parametrize("age", [TTL, TTL + GRACE])
 def test_cache_when_a_refresh_fails_then_the_old_answer_says_why_and_the_next_call_waits(
     moment: time_machine.Traveller, upstream: Upstream, worker: Worker, age: float
@@ -175,7 +187,7 @@ def test_cache_when_a_refresh_fails_then_the_old_answer_says_why_and_the_next_ca
     moment.shift(age)
     upstream.gives(BROKEN, 503, {"Retry-After": "3"})
     with pytest.raises(UpstreamFailed):
-        worker.cache.load(film)  # the refresh
+        refresh(worker, film)
     asked = len(upstream.requests)
     for seconds in (0, 0.4):
         moment.shift(seconds)
@@ -188,7 +200,7 @@ def test_cache_when_a_refresh_fails_then_the_old_answer_says_why_and_the_next_ca
     again = worker.cache.cached(film)
     assert again is None if age > TTL else again is not None and again.renew
     upstream.gives(NEW)
-    worker.cache.load(film)
+    refresh(worker, film)
     assert worker.ask(film) == Ok(NEW, 0, TTL)
 
 

@@ -335,7 +335,7 @@ def test_circuits_when_the_stream_is_back_then_they_close_at_once(service: Servi
     """A user service that was away for some seconds is not left alone for a minute."""
     breakers = Breakers("users", BreakerPolicy(failures=1, open_s=60))
     for operation in ("favorites", "watchlist"):
-        with pytest.raises(ConnectFailed), breakers.calling(operation, "ada"):
+        with pytest.raises(ConnectFailed), breakers.calling(operation, "ada", bool):
             raise ConnectFailed("users")
     assert [breaker.state for breaker in breakers.all()] == ["open", "open"]
     listener = Listener(service, breakers.close)
