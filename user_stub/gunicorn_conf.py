@@ -11,6 +11,9 @@ _config = UserServiceConfig.from_env()
 # machine's only; `-b` on the command line says otherwise.
 bind = f"{'0.0.0.0' if _config.token else '127.0.0.1'}:{_config.port}"  # noqa: S104
 loglevel = _config.log_level.lower()
+accesslog = "-" if _config.log_level in ("DEBUG", "INFO") else None
+# The request line as it came: the decoded path could forge a line of the log.
+access_log_format = '"%(r)s" status=%(s)s duration_ms=%(M)s request_id=%({x-request-id}o)s'
 proc_name = "user-service"
 worker_class = "gthread"
 # One worker by default, so that `/__calls` and `/__faults` concern the whole service; the
@@ -28,8 +31,8 @@ control_socket_disable = True
 
 def post_worker_init(worker: Any) -> None:
     """Let event streams end when the worker is told to, or is without its master."""
-    hub = worker.wsgi.extensions["store"].hub
-    hub.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
+    streams = worker.wsgi.extensions["store"].streams
+    streams.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

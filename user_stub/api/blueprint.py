@@ -1,0 +1,72 @@
+"""What the operations share: how bodies are read, and how errors are documented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import marshmallow as ma
+from flask import Request
+from flask_smorest import Blueprint
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from user_stub.problems import CONTENT_TYPE
+from user_stub.schemas import ProblemSchema
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PROBLEMS = {
+    400: "The body is not JSON, or has a key more than once",
+    401: "The service token is missing or wrong (where one is set)",
+    404: "The film is not in the list",
+    409: "The film is in the list already, or a request with this key is still being worked on",
+    412: "The film is not in the list, and `If-Match: *` asks that it is, or the other way round",
+    413: "The body is too large",
+    415: "The body is not declared as JSON",
+    422: "A parameter, a header or the body is wrong, or the key came with another request",
+    500: "An error on our side",
+    503: "The database cannot be reached, or too many event streams are open",
+}
+
+
+class BodyParser(FlaskParser):
+    """webargs' parser, stricter about bodies."""
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """Return the decoded body; answer 415 or 400 where it is not JSON."""
+        if not req.is_json:
+            raise UnsupportedMediaType("the body must be application/json")
+        try:
+            return json.loads(req.get_data(), object_pairs_hook=_unique)
+        except (ValueError, RecursionError):
+            # ValueError: not JSON, not UTF-8, or a number of thousands of digits.
+            raise BadRequest("the body is not JSON") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object; answer 400 where it has a key twice, which readers take differently."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"the body has the key {twice[:100]!a} more than once")
+    return found
+
+
+class JsonBlueprint(Blueprint):  # type: ignore[misc]
+    """flask-smorest's blueprint with `BodyParser` and a decorator for problem documents."""
+
+    ARGUMENTS_PARSER = BodyParser()
+
+    def problems(self, *statuses: int) -> Callable[[View], View]:
+        """Document the errors of an operation, beside those that every operation has."""
+
+        def document(view: View) -> View:
+            body = {"schema": ProblemSchema, "content_type": CONTENT_TYPE}
+            for status in sorted({*statuses, 422, 500, 503}):
+                view = self.alt_response(status, description=PROBLEMS[status], **body)(view)
+            return view
+
+        return document
