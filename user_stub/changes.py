@@ -10,24 +10,22 @@ from sqlalchemy.orm import Session
 
 from user_stub.models import Library, LibraryChange, utc_now
 
-# At most so many changes are read at once.
-LONGEST_PIECE = 5_000
-KEEP_FOR = dt.timedelta(hours=1)
-KEEP_ROWS = 1_000
+# The most changes that are read at once.
+BATCH_SIZE = 5_000
+RETENTION = dt.timedelta(hours=1)
+MIN_ROWS = 1_000
 PRUNE_EVERY = 100
-# Any fixed number: the advisory lock that numbering a change takes on PostgreSQL.
+# Any fixed number: PostgreSQL's advisory lock for numbering changes.
 NUMBERING_LOCK = 5_501_551_368_027_206
 
 
 def append(session: Session, library: Library) -> None:
-    """Add a change, at the end of its transaction.
+    """Append the library's new revision. Call it last in a transaction.
 
-    Readers go forward by `seq`, so a change must never become visible after one with a higher
-    `seq`: whoever has read the higher one would not look below it again. SQLite has one writer at
-    a time, so its order is that of the commits. PostgreSQL takes the number at the insert, and a
-    transaction that has taken 7 may commit after one that has taken 8. The lock lasts until the
-    commit is visible, so the next number is only taken then. Numbers may be missing (a rollback
-    uses one up), and nothing here relies on the opposite.
+    Readers only go forward, so a change must not become visible after one with a higher `seq`.
+    SQLite has one writer at a time. PostgreSQL takes the number at the insert, so a transaction
+    with number 7 could commit after one with number 8; the lock, which is held until the commit,
+    prevents that. Numbers may be missing: a rollback uses one up.
     """
     session.flush()
     if session.get_bind().dialect.name == "postgresql":
@@ -40,31 +38,30 @@ def append(session: Session, library: Library) -> None:
 
 
 def last(session: Session) -> int:
-    """Return the number of the last change, 0 if there has been none."""
+    """Return the number of the last change, 0 if there is none."""
     return session.scalar(select(func.max(LibraryChange.seq))) or 0
 
 
 def after(session: Session, seq: int) -> Sequence[LibraryChange] | None:
-    """Return the changes after `seq`, the oldest `LONGEST_PIECE` of them.
+    """Return the oldest `BATCH_SIZE` changes after `seq`, None if some of them are missing.
 
-    Return None where they are not all there: `seq` itself is read too, and as the log is cut at
-    its old end only, nothing after `seq` is missing as long as `seq` is there. It is missing when
-    it has been cut off, and when the database is an earlier state or another one.
+    The log is pruned at its old end only, so nothing is missing as long as `seq` itself is there.
+    It is not there if it was pruned, or if the database was restored or replaced.
     """
     query = select(LibraryChange).where(LibraryChange.seq >= seq).order_by(LibraryChange.seq)
-    found = session.scalars(query.limit(LONGEST_PIECE + 1)).all()
+    found = session.scalars(query.limit(BATCH_SIZE + 1)).all()
     if seq == 0:
-        return None if found and found[0].seq > 1 else found[:LONGEST_PIECE]
+        return None if found and found[0].seq > 1 else found[:BATCH_SIZE]
     return found[1:] if found and found[0].seq == seq else None
 
 
 def _prune(session: Session, last_seq: int) -> None:
-    """Drop the changes that are older than an hour, but for the last 1,000.
+    """Drop changes older than an hour, but keep the last 1,000.
 
-    Drop from the old end only: the clocks of several machines may differ, and a hole would be a
-    lost change.
+    Drop at the old end only: the clocks of several machines may differ, and a gap would be a lost
+    change.
     """
-    young = LibraryChange.at >= utc_now() - KEEP_FOR
-    first_young = session.scalar(select(func.min(LibraryChange.seq)).where(young)) or last_seq
-    keep_from = min(first_young, last_seq - KEEP_ROWS + 1)
+    recent = LibraryChange.at >= utc_now() - RETENTION
+    first_recent = session.scalar(select(func.min(LibraryChange.seq)).where(recent)) or last_seq
+    keep_from = min(first_recent, last_seq - MIN_ROWS + 1)
     session.execute(delete(LibraryChange).where(LibraryChange.seq < keep_from))

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the service token and limits."""
+"""What happens around every request: its id, the service token, size and query checks."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from user_stub.errors import Invalid
 from user_stub.problems import problem
 
-# The characters of a token (RFC 9110, section 5.6.2) and four that other services' ids have.
+# The characters of a token (RFC 9110, section 5.6.2), and four more that ids elsewhere contain.
 REQUEST_ID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~:/=@-]{1,128}")
-# Open to everybody: the health check and the documentation.
+# No token needed: the health check and the documentation.
 OPEN_ENDPOINTS = ("health.", "api-docs.", "docs.")
 
 
 def begin() -> Response | None:
-    """Give the request its id, and refuse it where the token, its size or its query is wrong."""
+    """Set the request id; refuse a wrong token, a large body and query parameters."""
     claimed = request.headers.get("X-Request-ID", "")
     g.request_id = claimed if REQUEST_ID.fullmatch(claimed) else uuid.uuid4().hex
     if request.endpoint is None:
-        return None  # 404 or 405, which Flask raises next
+        return None  # Flask raises 404 or 405 next
     token = current_app.config["SERVICE_TOKEN"]
     if token and not request.endpoint.startswith(OPEN_ENDPOINTS) and not _has_token(token):
         return problem(401, "the service token is missing or wrong", {"WWW-Authenticate": "Bearer"})
     if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
-        raise RequestEntityTooLarge  # also where nobody reads the body
+        raise RequestEntityTooLarge  # even if no view reads the body
     if request.args and not request.endpoint.startswith("docs."):  # files
         raise Invalid({name[:100]: ["Unknown query parameter."] for name in request.args})
     return None
 
 
 def end(response: Response) -> Response:
-    """Add the headers that every answer has, ."""
+    """Add the headers that every response has."""
     response.headers["X-Request-ID"] = g.request_id
     if "library_revision" in g:
         response.headers["X-Library-Revision"] = str(g.library_revision)

@@ -1,4 +1,4 @@
-"""The engines: connections and transactions, on SQLite and on PostgreSQL."""
+"""Engines and sessions for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POOL_TIMEOUT_S = 5
 
 
 class Database:
-    """Sessions for reading and for writing. Thread-safe; one per process, made after the fork."""
+    """Sessions to read and to write. Thread-safe; one per process, created after the fork."""
 
     def __init__(self, url: str, busy_timeout_s: float) -> None:
         engines = _sqlite if make_url(url).get_backend_name() == "sqlite" else _postgresql
@@ -24,18 +24,18 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Yield a session whose reads see one snapshot; what it has read is usable afterwards."""
+        """Yield a session that reads one snapshot; its objects stay usable afterwards."""
         with Session(self._reads, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Yield a session that commits at the end."""
+        """Yield a session that commits when the block ends."""
         with Session(self._writes, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         self._reads.dispose()
         self._writes.dispose()
 
@@ -49,7 +49,7 @@ def _postgresql(url: str, busy_timeout_s: float) -> tuple[Engine, Engine]:
         max_overflow=16,
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
-        hide_parameters=True,  # they hold user ids, which no log may show
+        hide_parameters=True,  # they contain user ids, which must not be logged
         connect_args={"connect_timeout": 3, "options": options},
     )
     return engine.execution_options(isolation_level="REPEATABLE READ"), engine
@@ -68,8 +68,8 @@ def _sqlite(url: str, busy_timeout_s: float) -> tuple[Engine, Engine]:
         event.listen(made, "begin", lambda connection: connection.exec_driver_sql(begin))
         return made
 
-    # SQLite has one writer at a time. Within the process the writers queue for one connection, in
-    # order, instead of polling the file's lock.
+    # SQLite has one writer at a time. The process's writers queue for one connection, in order,
+    # instead of polling the file's lock.
     return (
         engine("BEGIN", pool_size=8, max_overflow=56, pool_timeout=POOL_TIMEOUT_S),
         engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=busy_timeout_s),
@@ -77,10 +77,9 @@ def _sqlite(url: str, busy_timeout_s: float) -> tuple[Engine, Engine]:
 
 
 def _on_sqlite_connect(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    # The driver would begin transactions by itself, too late and never immediate:
+    # By default the driver begins transactions itself, too late and never immediate:
     # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html (transactions with pysqlite)
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
-    # A committed write survives kill -9 at any level, because the pages are in the system's
-    # cache by then. FULL also keeps it through a power cut, for one fsync per write.
+    # A commit survives kill -9 at any level. FULL also survives a power cut, for one fsync each.
     connection.execute("PRAGMA synchronous=FULL")

@@ -1,4 +1,4 @@
-"""The errors that say more than werkzeug's do."""
+"""Errors with more to say than werkzeug's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from werkzeug.exceptions import Conflict, UnprocessableEntity
 
 
 class Invalid(UnprocessableEntity):
-    """The request is wrong; `errors` says by field, parameter or header what is wrong with it."""
+    """The request is invalid; `errors` maps each field, parameter or header to its messages."""
 
     description = "the request is not valid"
 
@@ -19,11 +19,11 @@ class Invalid(UnprocessableEntity):
 
 
 class KeyInFlight(Conflict):
-    """The first request with the idempotency key is still being worked on."""
+    """The first request with the idempotency key is still in progress."""
 
     type = "urn:problem-type:idempotency-key-in-flight"
-    description = "the first request with this Idempotency-Key is still being worked on"
+    description = "the first request with this Idempotency-Key is still in progress"
 
     def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
-        """Return the headers, with the seconds after which another try makes sense."""
+        """Return werkzeug's headers and `Retry-After`."""
         return [*super().get_headers(*args, **kwargs), ("Retry-After", "1")]

@@ -1,4 +1,4 @@
-"""Idempotency keys: the answer to a request is kept for a day and repeated to its repetition."""
+"""Idempotency keys: a response is kept for a day and replayed to a repeated request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sqlalchemy.orm import Session
 from user_stub.errors import Invalid, KeyInFlight
 from user_stub.models import IdempotencyRecord, utc_now
 
-KEEP_FOR = dt.timedelta(hours=24)
+KEY_TTL = dt.timedelta(hours=24)
 
 
 def find(session: Session, user_id: str, key: str, request_hash: str) -> IdempotencyRecord | None:
-    """Return the record of an earlier request with the key; raise `Invalid` if it differs.
+    """Return the record of an earlier request with this key; raise `Invalid` if that one differs.
 
-    The transaction holds the user's lock, so that it sees the record of whoever held it before.
+    Call it with the user's row locked, so that it sees what the previous holder has recorded.
     """
-    expired = IdempotencyRecord.created_date < utc_now() - KEEP_FOR
+    expired = IdempotencyRecord.created_date < utc_now() - KEY_TTL
     session.execute(delete(IdempotencyRecord).where(expired))
     record = session.get(IdempotencyRecord, (user_id, key))
     if record is not None and record.request_hash != request_hash:
@@ -30,10 +30,9 @@ def find(session: Session, user_id: str, key: str, request_hash: str) -> Idempot
 
 
 class KeysInFlight:
-    """The keys that this process works on. Thread-safe.
+    """The keys of requests in progress in this process. Thread-safe.
 
-    Another process that gets a request again while it is worked on waits for the user's lock, and
-    then finds its record.
+    A repeated request in another process waits for the user's row and then finds the record.
     """
 
     def __init__(self) -> None:
@@ -42,7 +41,7 @@ class KeysInFlight:
 
     @contextmanager
     def claimed(self, user_id: str, key: str | None) -> Iterator[None]:
-        """Let one thread work on a key; raise `KeyInFlight` for the others."""
+        """Hold a key for one thread; raise `KeyInFlight` if another thread holds it."""
         if key is None:
             yield
             return

@@ -1,4 +1,4 @@
-"""One user's lists within a transaction."""
+"""Reading and changing one user's lists within a transaction."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Fields = Mapping[str, Any]
 
 
 class Lists:
-    """The lists of one user; belongs to the thread that runs the transaction.
+    """One user's lists. Not thread-safe; lives as long as the transaction.
 
-    `library` is the user's row, locked where the transaction writes; `changed` says whether
-    anything has changed; `session` is for what has to commit with it.
+    `library` is the user's row, locked in a transaction that writes. `changed` says whether
+    anything has changed. `session` is for rows that must commit together with the lists.
     """
 
     def __init__(self, session: Session, library: Library) -> None:
@@ -29,22 +29,22 @@ class Lists:
         self.changed = False
 
     def all(self, kind: type[Item]) -> Sequence[Item]:
-        """Return a list, what was added or watched last first."""
+        """Return all films of a list, the latest first."""
         latest = kind.updated_date if issubclass(kind, HistoryItem) else kind.added_date
         query = select(kind).where(kind.user_id == self.library.user_id)
         return self.session.scalars(query.order_by(latest.desc(), kind.id.desc())).all()
 
     def get(self, kind: type[Item], movie_id: int) -> Item:
-        """Return one film; raise `NotFound`."""
+        """Return a film; raise `NotFound` if it is not in the list."""
         item = self._find(kind, movie_id)
         if item is None:
             raise NotFound(f"film {movie_id} is not in the list")
         return item
 
     def add(self, kind: type[Item], movie_id: int, fields: Fields) -> Item:
-        """Add a film; raise `Conflict`.
+        """Add a film; raise `Conflict` if it is in the list already.
 
-        The lock on the user's row makes looking before adding safe.
+        Checking first is safe, because the user's row is locked.
         """
         if self._find(kind, movie_id) is not None:
             raise Conflict(f"film {movie_id} is in the list already")
@@ -65,8 +65,8 @@ class Lists:
     ) -> tuple[Item, bool]:
         """Add or change a film; return it and whether it is new.
 
-        What `fields` leaves out keeps its value. `if_match` allows a change only,
-        `if_none_match` an addition only; raise `PreconditionFailed` otherwise.
+        A film that is changed keeps what `fields` leaves out. Raise `PreconditionFailed` if
+        `if_match` is given and the film is new, or `if_none_match` and it is not.
         """
         item = self._find(kind, movie_id)
         if item is None:
@@ -80,14 +80,14 @@ class Lists:
         return item, False
 
     def remove(self, kind: type[Item], movie_id: int) -> Item:
-        """Remove a film and return it; raise `NotFound`."""
+        """Remove a film and return it; raise `NotFound` if it is not in the list."""
         item = self.get(kind, movie_id)
         self.session.delete(item)
         self.changed = True
         return item
 
     def clear(self) -> None:
-        """Remove everything of the user."""
+        """Remove all films."""
         everything = (*self.all(Favorite), *self.all(WatchlistItem), *self.all(HistoryItem))
         for item in everything:
             self.session.delete(item)
@@ -95,9 +95,9 @@ class Lists:
         self.session.flush()
 
     def reset(self) -> None:
-        """Replace everything of the user with the sample."""
+        """Replace all films with the sample."""
         self.clear()
-        # What is added last is shown first.
+        # The film that is added last is listed first.
         for film in reversed(FAVORITES):
             self.add(Favorite, film["movie_id"], film)
         for film in reversed(WATCHLIST):

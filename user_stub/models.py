@@ -13,34 +13,34 @@ USER_ID_LENGTH = 128
 KEY_LENGTH = 255
 TITLE_LENGTH = 500
 POSTER_PATH_LENGTH = 200
-WATCHED_FROM = 0.95
+WATCHED_THRESHOLD = 0.95
 
-# SQLite numbers rows by itself only for a column of exactly this type.
+# SQLite autoincrements only columns of type INTEGER.
 RowId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 class UtcDateTime(sa.TypeDecorator[dt.datetime]):
-    """A point in time, always aware and in UTC; SQLite itself keeps no time zone."""
+    """An aware time in UTC; SQLite itself stores no time zone."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, _dialect: Any) -> dt.datetime | None:
-        """Turn an aware time into UTC."""
+        """Convert an aware time to UTC."""
         return value and value.astimezone(dt.UTC)
 
     def process_result_value(self, value: dt.datetime | None, _dialect: Any) -> dt.datetime | None:
-        """Name the zone, which SQLite leaves out; PostgreSQL's sessions are in UTC."""
+        """Add the zone, which SQLite does not store; PostgreSQL's sessions use UTC."""
         return value and value.replace(tzinfo=dt.UTC)
 
 
 def utc_now() -> dt.datetime:
-    """Return the present time, aware."""
+    """Return the current time, aware."""
     return dt.datetime.now(dt.UTC)
 
 
 class Base(DeclarativeBase):
-    """Common base; the names of constraints are fixed so that migrations can refer to them."""
+    """The declarative base; constraint names are fixed, so that migrations can use them."""
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         dt.datetime: UtcDateTime,
@@ -56,7 +56,7 @@ class Base(DeclarativeBase):
 
 
 class ListedFilm:
-    """The columns of a film in any of the lists."""
+    """The columns that a film has in every list."""
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     user_id: Mapped[str] = mapped_column(sa.String(USER_ID_LENGTH))
@@ -67,13 +67,13 @@ class ListedFilm:
     genres: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
 
     def change(self, fields: Mapping[str, Any]) -> None:
-        """Set what is given; the rest keeps its value."""
+        """Set the given fields."""
         for name, value in fields.items():
             setattr(self, name, value)
 
 
 class Favorite(ListedFilm, Base):
-    """A film that a user likes, perhaps with a rating from 1 to 5."""
+    """A film that a user likes, with an optional rating from 1 to 5."""
 
     __tablename__ = "favorites"
     __table_args__ = (sa.UniqueConstraint("user_id", "movie_id"),)
@@ -102,17 +102,17 @@ class HistoryItem(ListedFilm, Base):
     updated_date: Mapped[dt.datetime]
 
     def change(self, fields: Mapping[str, Any]) -> None:
-        """Set what is given; the film was watched just now, and to its end from 0.95 on."""
+        """Set the given fields and the dates: the film is being watched now."""
         super().change(fields)
         self.updated_date = utc_now()
-        if self.progress >= WATCHED_FROM and self.watched_date is None:
+        if self.progress >= WATCHED_THRESHOLD and self.watched_date is None:
             self.watched_date = self.updated_date
 
 
 class Library(Base):
-    """One row per user: the number of the user's last change. It outlives the user's data.
+    """One row per user with the number of the last change; it stays when the lists are cleared.
 
-    It is also the lock that the writes of one user queue at.
+    Writes lock it, so that a user's writes queue.
     """
 
     __tablename__ = "libraries"
@@ -122,10 +122,10 @@ class Library(Base):
 
 
 class LibraryChange(Base):
-    """The log of changes: one row per rise of a revision, see `user_stub.changes`."""
+    """The log of changes, one row for each revision; see `user_stub.changes`."""
 
     __tablename__ = "changes"
-    # A number that was used is never used again, not even after a row was dropped.
+    # Numbers are never reused, even after rows were dropped.
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
     seq: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
@@ -135,7 +135,7 @@ class LibraryChange(Base):
 
 
 class IdempotencyRecord(Base):
-    """The answer to a request that carried an idempotency key."""
+    """The response to a request with an idempotency key; for errors, the body is the detail."""
 
     __tablename__ = "idempotency_records"
     __table_args__ = (sa.Index(None, "created_date"),)

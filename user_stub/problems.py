@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): the one writer, and what each error is answered with."""
+"""Problem documents (RFC 9457): the one writer, and the handler of each kind of error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from user_stub.schemas import ProblemSchema
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-# What a driver raises for a wrong statement or value, as opposed to its own state.
+# Raised for a wrong statement or value, as opposed to the state of the database.
 OUR_FAULT = (exc.DataError, exc.IntegrityError, exc.NotSupportedError, exc.ProgrammingError)
 
 
@@ -39,16 +39,16 @@ def problem(
 
 
 class ProblemApi(Api):  # type: ignore[misc]
-    """flask-smorest with problem documents in place of its own error bodies."""
+    """flask-smorest's API with problem documents as error bodies."""
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None  # each operation documents its own errors
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer what Flask, this service, or webargs for wrong headers and bodies has raised."""
+        """Answer an HTTP error of Flask or the service, or a validation error of webargs."""
         messages = getattr(error, "data", {}).get("messages")
         if messages:
-            (by_field,) = messages.values()  # of one place: the headers or the body
+            (by_field,) = messages.values()  # keyed by location: headers or json
             error = Invalid(dict(_flat("", by_field)))
         headers = dict(error.get_headers())
         del headers["Content-Type"]
@@ -59,13 +59,13 @@ class ProblemApi(Api):  # type: ignore[misc]
 
 
 def install(app: Flask) -> None:
-    """Answer what else may be raised in the app."""
+    """Register the handlers of what is no HTTP error."""
     app.register_error_handler(exc.SQLAlchemyError, _database_error)
     app.register_error_handler(Exception, _bug)
 
 
 def _flat(prefix: str, messages: Any) -> Iterator[tuple[str, list[str]]]:
-    """Yield marshmallow's messages by field, nested ones as `genres.0.name`."""
+    """Flatten marshmallow's messages; a nested field is named `genres.0.name`."""
     if isinstance(messages, dict):
         for name, inner in messages.items():
             shown = "body" if name == "_schema" else str(name)[:100]
@@ -75,13 +75,13 @@ def _flat(prefix: str, messages: Any) -> Iterator[tuple[str, list[str]]]:
 
 
 def _database_error(error: exc.SQLAlchemyError) -> Response:
-    """Tell a database that is away or locked (503) from a statement of ours that is wrong (500)."""
+    """Answer 503 for an unreachable or locked database, 500 for a wrong statement of ours."""
     if isinstance(error, OUR_FAULT) or not isinstance(error, exc.DBAPIError | exc.TimeoutError):
         return _bug(error)
-    # The driver's text names files, hosts and statements: the class is enough for the log.
+    # The driver's message contains files, hosts and statements; its class is enough to log.
     cause = getattr(error, "orig", None) or error
     logger.error("database.unavailable error=%s", type(cause).__name__)
-    return problem(503, "the database cannot be reached at the moment", {"Retry-After": "1"})
+    return problem(503, "the database is unreachable at the moment", {"Retry-After": "1"})
 
 
 def _bug(error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The sample data that a new database holds and a reset gives back. Film facts from TMDB."""
+"""The sample data of a new database and of `/reset`; the facts are TMDB's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from user_stub.schemas import NewFavoriteSchema, NewWatchlistItemSchema
 
 _DATA = json.loads(Path(__file__).with_name("sample.json").read_text("utf-8"))
 
-# In the order in which they are shown.
+# In the order of the lists.
 FAVORITES: list[dict[str, Any]] = NewFavoriteSchema(many=True).load(_DATA["favorites"])
 WATCHLIST: list[dict[str, Any]] = NewWatchlistItemSchema(many=True).load(_DATA["watchlist"])

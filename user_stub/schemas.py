@@ -1,4 +1,4 @@
-"""Headers and bodies: the schemas read input, write output and document both."""
+"""Schemas of headers and bodies; flask-smorest validates, dumps and documents with them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from marshmallow import fields, validate
 from user_stub.models import POSTER_PATH_LENGTH, TITLE_LENGTH
 
 DEMO_USER = "demo-user-123"
-LARGEST_MOVIE_ID = 2_147_483_647
-MOST_GENRES = 50
+MAX_MOVIE_ID = 2_147_483_647
+MAX_GENRES = 50
 ANY_TAG = validate.OneOf(["*"], error="Must be *: items have no tags.")
 
 
 class StrictInteger(fields.Integer):
-    """A JSON integer, 7.0 included, as in JSON Schema; not a text that holds one."""
+    """A JSON integer, including 7.0 (as in JSON Schema), but not a string."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if isinstance(value, float) and value.is_integer():
@@ -29,7 +29,7 @@ class StrictInteger(fields.Integer):
 
 
 class StrictNumber(fields.Float):
-    """A JSON number; not a text that holds one."""
+    """A JSON number, but not a string."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> float:
         if not isinstance(value, int | float):
@@ -38,7 +38,7 @@ class StrictNumber(fields.Float):
 
 
 class StrictDate(fields.Date):
-    """A date as `YYYY-MM-DD`; Python would also read week dates and the like."""
+    """A date as `YYYY-MM-DD`; Python itself also parses week dates and others."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dt.date:
         if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
@@ -47,14 +47,14 @@ class StrictDate(fields.Date):
 
 
 class UtcTime(fields.DateTime):
-    """A point in time as in `2026-11-24T17:30:00Z`; it is in UTC already."""
+    """A UTC time as `2026-11-24T17:30:00Z`."""
 
     def _serialize(self, value: dt.datetime | None, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _storable(text: str) -> None:
-    """Refuse what not every database can keep: control characters and half surrogates."""
+    """Reject what not every database can store: control characters and lone surrogates."""
     if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
         raise ma.ValidationError("Must not contain control characters.")
 
@@ -77,7 +77,7 @@ def _header(name: str, pattern: str, error: str, description: str, **kwargs: Any
 
 
 class ReadHeadersSchema(ma.Schema):
-    """The headers of every operation on a user's library."""
+    """The headers of an operation that reads a library."""
 
     user_id = _header(
         "X-User-Id",
@@ -93,17 +93,16 @@ class WriteHeadersSchema(ReadHeadersSchema):
 
     key = _header(
         "Idempotency-Key",
-        "^[!-~]([ -~]{0,253}[!-~])?$",  # spaces at the ends would not survive HTTP
+        "^[!-~]([ -~]{0,253}[!-~])?$",  # HTTP strips spaces at the ends
         "Must be 1 to 255 printable ASCII characters.",
-        "Makes a repeated request act once; kept for 24 hours, per user.",
+        "A repeated request with this key acts only once. Kept for 24 hours, per user.",
     )
     fingerprint = _header(
         "Idempotency-Fingerprint",
         "^[!-~]{1,128}$",
         "Must be 1 to 128 printable characters.",
-        "Stands for what the first sender of the request sent, and tells a repetition from "
-        "another request in place of the body: a service in between that fills the body in may "
-        "fill it in differently the next time.",
+        "Compared in place of the body to recognise a repeated request: a service in between may "
+        "fill in the body differently the next time.",
     )
 
 
@@ -128,7 +127,7 @@ class EventHeadersSchema(ma.Schema):
     last_event_id = fields.Integer(
         data_key="Last-Event-ID",
         validate=validate.Range(min=0, max=10**18 - 1),
-        metadata={"description": "The id of the last message seen; the later ones come first."},
+        metadata={"description": "The id of the last message that was received."},
     )
 
 
@@ -137,32 +136,32 @@ class GenreSchema(ma.Schema):
 
     id = StrictInteger(
         required=True,
-        validate=validate.Range(min=0, max=LARGEST_MOVIE_ID),
+        validate=validate.Range(min=0, max=MAX_MOVIE_ID),
         metadata={"example": 18},
     )
     name = _text(longest=100, required=True, example="Drama")
 
 
 class FilmChangeSchema(ma.Schema):
-    """What may be said about a film; what is left out keeps its value."""
+    """The fields of a film; those that are left out keep their value."""
 
     title = _text(longest=TITLE_LENGTH, allow_none=True, example="Fight Club")
     poster_path = _text(
         longest=POSTER_PATH_LENGTH, allow_none=True, example="/pB8BM7pdSp6B6Ih7QZ4DrQ3PmJK.jpg"
     )
     release_date = StrictDate(allow_none=True, metadata={"example": "1999-10-15"})
-    genres = fields.List(fields.Nested(GenreSchema), validate=validate.Length(max=MOST_GENRES))
+    genres = fields.List(fields.Nested(GenreSchema), validate=validate.Length(max=MAX_GENRES))
 
 
 MOVIE_ID = StrictInteger(
     required=True,
-    validate=validate.Range(min=1, max=LARGEST_MOVIE_ID),
+    validate=validate.Range(min=1, max=MAX_MOVIE_ID),
     metadata={"description": "TMDB's id of the film", "example": 550},
 )
 
 
 class FavoriteChangeSchema(FilmChangeSchema):
-    """A favourite to set or change."""
+    """A favourite to add or change."""
 
     rating = StrictInteger(
         validate=validate.Range(min=1, max=5), allow_none=True, metadata={"example": 5}
@@ -182,7 +181,7 @@ class NewWatchlistItemSchema(FilmChangeSchema):
 
 
 class HistoryChangeSchema(FilmChangeSchema):
-    """How far a film has been watched."""
+    """The progress of a film, and its fields."""
 
     progress = StrictNumber(
         required=True, validate=validate.Range(min=0, max=1), metadata={"example": 0.4}
@@ -213,7 +212,7 @@ class WatchlistItemSchema(FilmSchema):
 
 
 class HistoryItemSchema(FilmSchema):
-    """A film that has been watched, in part (`progress` below 0.95) or whole."""
+    """A film that was watched, partly (`progress` below 0.95) or to the end."""
 
     progress = fields.Float(required=True)
     watched_date = UtcTime(required=True, allow_none=True)
@@ -251,7 +250,7 @@ class LibrarySchema(ma.Schema):
 
 
 class MessageSchema(ma.Schema):
-    """What has been done."""
+    """What the operation has done."""
 
     message = fields.String(required=True)
 

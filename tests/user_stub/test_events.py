@@ -16,7 +16,7 @@ from tests.user_stub.conftest import MakeApp, assert_problem, execute, in_parall
 from tests.user_stub.postgresql import Server
 from tests.user_stub.stream import Message, changes_until, messages
 from user_stub import changes, events
-from user_stub.events import BEAT_EVERY_S, LIFETIME_S, EventStreams
+from user_stub.events import BEAT_INTERVAL_S, STREAM_LIFETIME_S, EventStreams
 from user_stub.store import Store
 
 
@@ -162,7 +162,7 @@ def test_stream_when_much_was_missed_then_it_comes_in_pieces_before_the_beat(
     """Read a bounded number of changes at once, and say that nothing is missing at the end."""
     for number in range(1, 8):
         put(client, "ada", number)
-    monkeypatch.setattr(changes, "LONGEST_PIECE", 3)
+    monkeypatch.setattr(changes, "BATCH_SIZE", 3)
 
     stream = open_stream(0)
 
@@ -230,7 +230,7 @@ def test_stream_when_it_is_served_then_sending_has_a_limit(
     with ours, theirs:
         open_stream(**{"gunicorn.socket": ours})
 
-        assert ours.gettimeout() == events.SEND_WITHIN_S
+        assert ours.gettimeout() == events.SEND_TIMEOUT_S
 
 
 def test_stream_when_a_fault_is_set_then_its_connection_is_cut(
@@ -242,6 +242,7 @@ def test_stream_when_a_fault_is_set_then_its_connection_is_cut(
         open_stream(**{"gunicorn.socket": ours})
         client.put("/__faults", json={"match": "/favorites", "status": 503})
         client.delete("/__faults")
+        theirs.setblocking(False)
 
         assert theirs.recv(1) == b""
         assert open_stream().next("beat").data == {"seq": 1}
@@ -292,7 +293,7 @@ class TestTime:
             sent.append(next(found))
         clock.now += 0.01
         sent.append(next(found))
-        clock.now += BEAT_EVERY_S
+        clock.now += BEAT_INTERVAL_S
         sent.append(next(found))
 
         assert [each.event for each in sent] == ["beat", "change", "change", "beat", "beat"]
@@ -302,9 +303,9 @@ class TestTime:
         stream = store.streams.subscribe(None)
         found = messages(stream)
         next(found)
-        clock.now += LIFETIME_S * 0.89
+        clock.now += STREAM_LIFETIME_S * 0.89
         assert next(found).event == "beat"
-        clock.now += LIFETIME_S * 0.22
+        clock.now += STREAM_LIFETIME_S * 0.22
 
         assert list(found) == []
         assert store.streams.count == 0
@@ -320,8 +321,9 @@ class TestTime:
     def test_stream_when_this_process_commits_then_it_is_woken(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Send a change at once instead of waiting for the next look, which is an hour away."""
-        monkeypatch.setattr(events, "LOOK_EVERY_S", 3600)
+        """Send a change at once instead of waiting for the next poll, which is an hour away."""
+        monkeypatch.setattr(events, "POLL_INTERVAL_S", 3600)
+        monkeypatch.setattr(events, "BEAT_INTERVAL_S", 3600)
         found = messages(store.streams.subscribe(None))
         next(found)
         received = threading.Semaphore(0)
@@ -335,7 +337,7 @@ class TestTime:
         follower.start()
         for _ in range(20):
             self.change(store)
-            assert received.acquire(timeout=60)
+            assert received.acquire(timeout=30)
         follower.join()
 
     def test_stream_when_another_process_commits_then_it_is_found(

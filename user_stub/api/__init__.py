@@ -9,12 +9,12 @@ from flask import Blueprint, Flask
 from user_stub.api import events, health, lists
 from user_stub.problems import ProblemApi
 
-# Swagger UI's, shared with the BFF, so that the page works without internet.
+# Swagger UI, shared with the BFF; served from here, so that the page works offline.
 UI_FILES = Path(__file__).resolve().parents[2] / "docs_ui"
 REQUEST_ID = {
     "in": "header",
     "name": "X-Request-ID",
-    "description": "Taken over if it is a plain token, else replaced; answered and logged.",
+    "description": "Kept if it is a plain token, else replaced; returned and logged.",
     "schema": {"type": "string"},
 }
 

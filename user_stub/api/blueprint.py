@@ -1,4 +1,4 @@
-"""What the operations share: how bodies are read, and how errors are documented."""
+"""What all operations share: how bodies are read, and how errors are documented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROBLEMS = {
     400: "The body is not JSON, or has a key more than once",
     401: "The service token is missing or wrong (where one is set)",
     404: "The film is not in the list",
-    409: "The film is in the list already, or a request with this key is still being worked on",
+    409: "The film is in the list already, or a request with this key is still in progress",
     412: "The film is not in the list, and `If-Match: *` asks that it is, or the other way round",
     413: "The body is too large",
     415: "The body is not declared as JSON",
@@ -32,21 +32,21 @@ PROBLEMS = {
 
 
 class BodyParser(FlaskParser):
-    """webargs' parser, stricter about bodies."""
+    """webargs' parser, with stricter JSON."""
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the decoded body; answer 415 or 400 where it is not JSON."""
+        """Decode the body; raise 415 or 400 if it is not JSON."""
         if not req.is_json:
             raise UnsupportedMediaType("the body must be application/json")
         try:
             return json.loads(req.get_data(), object_pairs_hook=_unique)
         except (ValueError, RecursionError):
-            # ValueError: not JSON, not UTF-8, or a number of thousands of digits.
+            # ValueError: not JSON, not UTF-8, or a number with thousands of digits.
             raise BadRequest("the body is not JSON") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object; answer 400 where it has a key twice, which readers take differently."""
+    """Build the object; raise 400 for a duplicate key, which parsers treat differently."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -56,12 +56,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class JsonBlueprint(Blueprint):  # type: ignore[misc]
-    """flask-smorest's blueprint with `BodyParser` and a decorator for problem documents."""
+    """A flask-smorest blueprint with strict bodies and a decorator for problem documents."""
 
     ARGUMENTS_PARSER = BodyParser()
 
     def problems(self, *statuses: int) -> Callable[[View], View]:
-        """Document the errors of an operation, beside those that every operation has."""
+        """Document the errors of an operation; 422, 500 and 503 are added."""
 
         def document(view: View) -> View:
             body = {"schema": ProblemSchema, "content_type": CONTENT_TYPE}

@@ -16,7 +16,7 @@ EVENT_STREAM = "text/event-stream"
 MESSAGES = {"type": "string", "description": "Server-sent events"}
 HEADERS = {
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would hold messages back
+    "X-Accel-Buffering": "no",  # or nginx holds messages back
 }
 
 
@@ -27,21 +27,20 @@ HEADERS = {
 def read_events(headers: dict[str, Any]) -> Response:
     """Stream the committed changes of every user's library.
 
-    Server-sent events that do not end by themselves:
+    Server-sent events of three kinds:
 
     - `change`, `{"user": "...", "revision": 7}`: the library of `user` has reached `revision`.
-      The id is the change's place in the order of all commits. There is one per rise of a
-      revision, over all processes on one database.
-    - `beat`, `{"seq": 41}`, four times a second: all that was committed before this message was
-      made has been sent on this stream; the last change is number 41. The first beat says that
-      nothing is missing from now on. Without a message for a second, assume that the stream is
-      dead.
-    - `reset`, `{"seq": 41}`: some changes after the last message are not kept any more; anything
-      may have changed. Changes are kept for an hour, and the last 1,000 in any case.
+      The id is the change's number in the order of commits. There is one for each revision,
+      whichever process of the service made it.
+    - `beat`, `{"seq": 41}`, four times a second: everything committed before this message has
+      been sent on this stream; the last change is number 41. The first beat means that nothing
+      is missing from now on. After a second without a message, treat the stream as dead.
+    - `reset`, `{"seq": 41}`: some changes are no longer kept, so anything may have changed.
+      Changes are kept for an hour, and the last 1,000 in any case.
 
     With `Last-Event-ID` the later changes come first, then a beat. A stream ends after about five
-    minutes, when the service stops, when the database is away, and for a subscriber that does not
-    keep up: connect again with `Last-Event-ID`. A process serves 32 streams and refuses more (503).
+    minutes, when the service stops, when the database is unreachable, and if the subscriber does
+    not keep up: connect again with `Last-Event-ID`. A process serves at most 32 streams (503).
     """
     if request.method == "HEAD":
         return Response(content_type=EVENT_STREAM, headers=HEADERS)

@@ -19,7 +19,7 @@ blp = JsonBlueprint("health", __name__, description="State of the service")
 @blp.response(200, HealthSchema)
 @blp.problems()
 def read_health() -> Any:
-    """Tell whether the service and its database answer."""
+    """Check the service and its database."""
     with current_app.extensions["store"].database.reading() as session:
         session.execute(text("SELECT 1"))
     body = {"status": "healthy", "service": "user-service", "version": VERSION}

@@ -1,4 +1,4 @@
-"""A user's library: favourites, watchlist and history."""
+"""A user's library: favourites, watchlist and watch history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOVIE_ID = {
     "in": "path",
     "name": "movie_id",
     "description": "TMDB's id of the film.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": schemas.LARGEST_MOVIE_ID},
+    "schema": {"type": "integer", "minimum": 1, "maximum": schemas.MAX_MOVIE_ID},
 }
 READ = {
     "X-Library-Revision": {
@@ -33,7 +33,7 @@ READ = {
 }
 CHANGED = READ | {
     "Idempotency-Replayed": {
-        "description": "`true` where an earlier answer is repeated.",
+        "description": "`true` if this is the response to an earlier request.",
         "schema": {"type": "string", "enum": ["true"]},
     }
 }
@@ -44,13 +44,13 @@ CREATED = CHANGED | {
 
 @blp.before_request
 def read_movie_id() -> None:
-    """Turn the id in the path into a number, or answer 422."""
+    """Convert the id in the path to a number; raise 422 if it is invalid."""
     path = request.view_args or {}
     text = path.get("movie_id")
     if text is None:
         return
-    if not re.fullmatch(r"[1-9][0-9]{0,9}", text) or int(text) > schemas.LARGEST_MOVIE_ID:
-        raise Invalid({"movie_id": [f"Must be an integer from 1 to {schemas.LARGEST_MOVIE_ID}."]})
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", text) or int(text) > schemas.MAX_MOVIE_ID:
+        raise Invalid({"movie_id": [f"Must be an integer from 1 to {schemas.MAX_MOVIE_ID}."]})
     path["movie_id"] = int(text)
 
 
@@ -60,7 +60,7 @@ def read_movie_id() -> None:
 @blp.problems(401)
 @reads
 def read_library(lists: Lists) -> Body:
-    """Return all lists of the user and their revision, from one snapshot."""
+    """Return all lists of the user and the revision, from one snapshot."""
     return {
         "favorites": lists.all(Favorite),
         "watchlist": lists.all(WatchlistItem),
@@ -110,7 +110,7 @@ def read_favorite(lists: Lists, movie_id: int) -> Favorite:
 @blp.alt_response(201, schema=schemas.SavedFavoriteSchema, headers=CREATED, success=True)
 @blp.problems(400, 401, 409, 412, 413, 415)
 def put_favorite(lists: Lists, condition: Body, film: Body, movie_id: int) -> Saved:
-    """Set or change a favourite; what the body leaves out keeps its value."""
+    """Add or change a favourite; fields that the body leaves out keep their value."""
     return _saved(*lists.put(Favorite, movie_id, film, **condition))
 
 
@@ -165,7 +165,7 @@ def read_watchlist_item(lists: Lists, movie_id: int) -> WatchlistItem:
 @blp.alt_response(201, schema=schemas.SavedWatchlistItemSchema, headers=CREATED, success=True)
 @blp.problems(400, 401, 409, 412, 413, 415)
 def put_watchlist_item(lists: Lists, condition: Body, film: Body, movie_id: int) -> Saved:
-    """Set or change an item of the watchlist; what the body leaves out keeps its value."""
+    """Add or change a watchlist item; fields that the body leaves out keep their value."""
     return _saved(*lists.put(WatchlistItem, movie_id, film, **condition))
 
 
@@ -209,7 +209,7 @@ def read_history_item(lists: Lists, movie_id: int) -> HistoryItem:
 @blp.alt_response(201, schema=schemas.SavedHistoryItemSchema, headers=CREATED, success=True)
 @blp.problems(400, 401, 409, 412, 413, 415)
 def put_history_item(lists: Lists, condition: Body, film: Body, movie_id: int) -> Saved:
-    """Set how far a film has been watched; from 0.95 on it counts as watched."""
+    """Set the progress of a film, which counts as watched from 0.95 on."""
     return _saved(*lists.put(HistoryItem, movie_id, film, **condition))
 
 

@@ -1,4 +1,4 @@
-"""Decorators that run a view in a transaction over the caller's lists."""
+"""Decorators that run a view in a transaction on the caller's lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Headers = dict[str, Any]
 
 
 def reads(view: View) -> View:
-    """Pass a view the caller's lists, from one snapshot, in place of the `ReadHeadersSchema`."""
+    """Replace the headers (`ReadHeadersSchema`) with the caller's lists, read from one snapshot."""
 
     @wraps(view)
     def wrapper(headers: Headers, **path: Any) -> Any:
@@ -33,11 +33,11 @@ def reads(view: View) -> View:
 
 
 def writes(view: View) -> View:
-    """Pass a view the caller's lists, to be changed, in place of the `WriteHeadersSchema`.
+    """Replace the headers (`WriteHeadersSchema`) with the caller's lists, and commit the changes.
 
-    Stands above `blp.response`, because what is kept for a repetition is the encoded answer. A
-    refusal is kept too, but for `PreconditionFailed`: its key is free for the request without
-    the condition.
+    With an idempotency key the view runs once, and its response is kept and replayed. Put this
+    above `blp.response`, so that the encoded response is kept. 404 and 409 are kept too, but not
+    412: the same key may follow without the condition.
     """
 
     @wraps(view)
@@ -62,7 +62,7 @@ def writes(view: View) -> View:
 
 
 def _record(view: View, *args: Any, **path: Any) -> IdempotencyRecord:
-    """Call a view and return its answer as it would be kept."""
+    """Call a view and return its response as a record, which is not in the database yet."""
     try:
         response = make_response(view(*args, **path))
     except (NotFound, Conflict) as error:

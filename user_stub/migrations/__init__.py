@@ -1,4 +1,4 @@
-"""The schema's versions, and how a database is brought to the last one."""
+"""The schema's versions, and the upgrade to the latest one."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from sqlalchemy import Connection, text
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parent
-# Any fixed number: the advisory lock that changing the schema takes on PostgreSQL.
+# Any fixed number: PostgreSQL's advisory lock for schema changes.
 SCHEMA_LOCK = 5_501_551_368_027_205
 
 
 def lock(connection: Connection) -> None:
-    """Let nobody else change the schema until the transaction ends; on SQLite, a writer is alone.
+    """Lock the schema until the transaction ends; on SQLite, a writer has the whole file locked.
 
-    Alembic's environment is one for the whole process, so the threads have to queue too.
+    Threads have to queue too, because Alembic's environment is global to the process.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema up to date within the caller's transaction; safe in parallel.
+    """Upgrade the schema in the caller's transaction; several processes may do so at once.
 
-    A database that a later release has upgraded is left as it is, so that a release can be rolled
-    back.
+    Leave a database of a later release as it is, so that a release can be rolled back.
     """
     lock(connection)
     config = Config(attributes={"connection": connection})

@@ -1,4 +1,4 @@
-"""Run by Alembic: connect, and run the missing versions in one transaction."""
+"""Alembic's environment: runs the missing versions in one transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSY_TIMEOUT_S = 60.0
 
 
 def run(connection: Connection) -> None:
-    """Run the missing versions on a connection that holds the schema's lock."""
+    """Run the missing versions on a connection that has the schema locked."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -27,7 +27,7 @@ def run(connection: Connection) -> None:
 
 
 def run_command() -> None:
-    """Connect as the service does, for the `alembic` command."""
+    """Connect with the service's settings, for the `alembic` command."""
     database = Database(UserServiceConfig.from_env().database_url, BUSY_TIMEOUT_S)
     try:
         with database.writing() as session:

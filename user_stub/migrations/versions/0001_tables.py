@@ -1,4 +1,4 @@
-"""The tables: lists, revisions, idempotency keys and the log of changes."""
+"""The first tables: lists, revisions, idempotency keys and the log of changes."""
 
 from __future__ import annotations
 
