@@ -16,7 +16,7 @@ from stub_faults.state import ActiveFault, State
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["PROFILES", "Fault", "FaultError", "install", "parse"]
+__all__ = ["PROFILES", "Fault", "FaultError", "State", "install", "parse"]
 
 
 def install(
@@ -26,7 +26,7 @@ def install(
     base: str = "",
     control_token: str = "",
     error_body: ErrorBody = problem_body,
-) -> None:
+) -> State:
     """Wrap `app.wsgi_app` with call counts and faults; call it once, before the app serves.
 
     `profile` names the fault that is set from the start (one of `PROFILES`, empty for none).
@@ -35,7 +35,8 @@ def install(
     `error_body` makes the body of a status fault: status -> (body, content type).
 
     Counts and faults belong to the process: with several workers each has its own, so a stub runs
-    one worker with many threads. Raise `FaultError` for an unknown profile.
+    one worker with many threads. Return what holds them. Raise `FaultError` for an unknown
+    profile.
     """
     state = State()
     if profile:
@@ -45,3 +46,4 @@ def install(
     app.wsgi_app = FaultMiddleware(  # type: ignore[method-assign]
         app.wsgi_app, state, control, base=base.rstrip("/"), error_body=error_body
     )
+    return state

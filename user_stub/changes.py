@@ -3,91 +3,65 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.orm import Session
 
-from user_stub.models import LibraryChange
+from user_stub.models import Library, LibraryChange, utc_now
 
-# At most so many rows at once; a subscriber that is further behind starts anew.
-LONGEST_PIECE = 10_000
-KEEP_FOR = dt.timedelta(hours=1)
-KEEP_ROWS = 1_000
-PRUNE_ROWS = 5_000
-# Any fixed number: the advisory lock that numbering a change takes on PostgreSQL.
+# The most changes that are read at once.
+BATCH_SIZE = 5_000
+RETENTION = dt.timedelta(hours=1)
+MIN_ROWS = 1_000
+PRUNE_EVERY = 100
+# Any fixed number: PostgreSQL's advisory lock for numbering changes.
 NUMBERING_LOCK = 5_501_551_368_027_206
 
 
-class Change(NamedTuple):
-    """A committed change: its place in the order of all, whose library, and the new revision."""
+def append(session: Session, library: Library) -> None:
+    """Append the library's new revision. Call it last in a transaction.
 
-    seq: int
-    user_id: str
-    revision: int
-
-
-_INSERT = insert(LibraryChange).inline()
-_LAST = select(func.max(LibraryChange.seq))
-_FROM = (
-    select(LibraryChange.seq, LibraryChange.user_id, LibraryChange.revision)
-    .where(LibraryChange.seq >= bindparam("first"))
-    .order_by(LibraryChange.seq)
-    .limit(LONGEST_PIECE)
-)
-_OLDEST = (
-    select(LibraryChange.seq, LibraryChange.at)
-    .where(LibraryChange.seq <= bindparam("last"))
-    .order_by(LibraryChange.seq)
-    .limit(PRUNE_ROWS)
-)
-
-
-def append(connection: Connection, user_id: str, revision: int, at: dt.datetime) -> None:
-    """Add a change; the last statement of its transaction.
-
-    Readers go forward by `seq`, so a change must never become visible after one with a higher
-    `seq`: whoever has read the higher one would not look below it again. SQLite has one writer at
-    a time, so its order is that of the commits. PostgreSQL takes the number at the insert, and a
-    transaction that has taken 7 may commit after one that has taken 8. The lock lasts until the
-    commit is visible, so the next number is only taken then. Numbers may be missing (a rollback
-    uses one up), and nothing here relies on the opposite.
+    Readers only go forward, so a change must not become visible after one with a higher `seq`.
+    SQLite has one writer at a time. PostgreSQL takes the number at the insert, so a transaction
+    with number 7 could commit after one with number 8; the lock, which is held until the commit,
+    prevents that. Numbers may be missing: a rollback uses one up.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": NUMBERING_LOCK})
-    connection.execute(_INSERT, {"user_id": user_id, "revision": revision, "at": at})
+    session.flush()
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": NUMBERING_LOCK})
+    change = LibraryChange(user_id=library.user_id, revision=library.revision)
+    session.add(change)
+    session.flush()
+    if change.seq % PRUNE_EVERY == 0:
+        _prune(session, change.seq)
 
 
-def last(connection: Connection) -> int:
-    """Return the number of the last change, 0 if there has been none."""
-    return connection.scalar(_LAST) or 0
+def last(session: Session) -> int:
+    """Return the number of the last change, 0 if there is none."""
+    return session.scalar(select(func.max(LibraryChange.seq))) or 0
 
 
-def after(connection: Connection, seq: int) -> list[Change] | None:
-    """Return the changes after `seq`, the oldest `LONGEST_PIECE` of them.
+def after(session: Session, seq: int) -> Sequence[LibraryChange] | None:
+    """Return the oldest `BATCH_SIZE` changes after `seq`, None if some of them are missing.
 
-    Return None where they are not all there: `seq` itself is read too, and as the log is cut at
-    its old end only, nothing after `seq` is missing as long as `seq` is there. It is missing when
-    it has been cut off, and when the database is an earlier state or another one.
+    The log is pruned at its old end only, so nothing is missing as long as `seq` itself is there.
+    It is not there if it was pruned, or if the database was restored or replaced.
     """
-    found = [Change(*row) for row in connection.execute(_FROM, {"first": seq})]
+    query = select(LibraryChange).where(LibraryChange.seq >= seq).order_by(LibraryChange.seq)
+    found = session.scalars(query.limit(BATCH_SIZE + 1)).all()
     if seq == 0:
-        return None if found and found[0].seq > 1 else found
-    if not found or found[0].seq != seq:
-        return None
-    return found[1:]
+        return None if found and found[0].seq > 1 else found[:BATCH_SIZE]
+    return found[1:] if found and found[0].seq == seq else None
 
 
-def prune(connection: Connection, now: dt.datetime) -> None:
-    """Drop the oldest changes: those older than an hour, but for the last 1,000.
+def _prune(session: Session, last_seq: int) -> None:
+    """Drop changes older than an hour, but keep the last 1,000.
 
-    Drops a bounded number at once, and always from the old end: the clocks of several machines
-    may differ, and a hole would be a lost change.
+    Drop at the old end only: the clocks of several machines may differ, and a gap would be a lost
+    change.
     """
-    oldest = connection.execute(_OLDEST, {"last": last(connection) - KEEP_ROWS})
-    cut = 0
-    for seq, at in oldest.all():
-        if at >= now - KEEP_FOR:
-            break
-        cut = seq
-    if cut:
-        connection.execute(delete(LibraryChange).where(LibraryChange.seq <= cut))
+    recent = LibraryChange.at >= utc_now() - RETENTION
+    first_recent = session.scalar(select(func.min(LibraryChange.seq)).where(recent)) or last_seq
+    keep_from = min(first_recent, last_seq - MIN_ROWS + 1)
+    session.execute(delete(LibraryChange).where(LibraryChange.seq < keep_from))

@@ -8,21 +8,24 @@ from log_format import RefusalFilter
 
 _config = UserServiceConfig.from_env()
 
-# Without a token anybody who reaches the port may read and write everything, so it is this
-# machine's only, whatever BIND says; `-b` on the command line says otherwise.
+# Without a token, anyone who reaches the port can read and write everything, so the service binds
+# to this machine only, whatever BIND says; override it with `-b`.
 bind = [f"{host}:{_config.port}" for host in hosts(_config.bind if _config.token else LOOPBACK)]
 loglevel = _config.log_level.lower()
+accesslog = "-" if _config.log_level in ("DEBUG", "INFO") else None
+# The raw request line: a decoded path could contain a newline and forge a log line.
+access_log_format = '"%(r)s" status=%(s)s duration_ms=%(M)s request_id=%({x-request-id}o)s'
 proc_name = "user-service"
 worker_class = "gthread"
-# One worker by default, so that `/__calls` and `/__faults` concern the whole service; the
-# database work is short. Several workers are right too (`--workers`), each with its own counts.
+# One worker by default, so that `/__calls` and `/__faults` apply to the whole service. With more
+# (`--workers`), each has its own counts and faults.
 workers = 1
-# Held calls (`/__faults` with hang) take a thread each, and so do event streams: at most 32 of
-# them (`user_stub/events.py`), so that as many threads are left for calls.
+# Each event stream holds a thread; there are at most 32 (`user_stub/events.py`), so that as many
+# are left for other calls. So does each call that an injected fault hangs.
 threads = 64
-# Longer than a caller's pool keeps an idle connection, so that the caller closes first.
+# Longer than clients keep idle connections, so that the client closes first.
 keepalive = 75
-# Shorter than a platform's kill. A worker's part of it (see post_fork) is longer than the longest
+# Shorter than platforms wait. A worker's part of it (see post_fork) is longer than the longest
 # call, which is the wait for a locked database.
 graceful_timeout = 7
 control_socket_disable = True
@@ -40,13 +43,13 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let event streams end when the worker is told to, or is without its master."""
-    hub = worker.wsgi.extensions["store"].hub
-    hub.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
+    """End the event streams when the worker stops or has lost its master."""
+    streams = worker.wsgi.extensions["store"].streams
+    streams.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Close what the application opened; a worker that could not start has opened nothing."""
+    """Close the store; a worker that failed to start has none."""
     store = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("store")
     if store is not None:
         store.close()

@@ -1,118 +1,108 @@
-"""One user's lists: every change and the reading of one item, in a transaction of the store."""
+"""Reading and changing one user's lists within a transaction."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import Conflict, NotFound, PreconditionFailed
 
-from user_stub.models import Favorite, HistoryItem, WatchlistItem
+from user_stub.models import Favorite, HistoryItem, Library, WatchlistItem
 from user_stub.sample import FAVORITES, WATCHLIST
-
-WATCHED_FROM = 0.95
 
 Item = TypeVar("Item", Favorite, WatchlistItem, HistoryItem)
 Fields = Mapping[str, Any]
 
 
 class Lists:
-    """The lists of one user within one transaction; `changed` tells whether anything changed.
+    """One user's lists. Not thread-safe; lives as long as the transaction.
 
-    Belongs to the thread that runs the transaction.
+    `library` is the user's row, locked in a transaction that writes. `changed` says whether
+    anything has changed. `session` is for rows that must commit together with the lists.
     """
 
-    def __init__(self, session: Session, user_id: str, now: dt.datetime) -> None:
-        self._session = session
-        self._user_id = user_id
-        self._now = now
+    def __init__(self, session: Session, library: Library) -> None:
+        self.session = session
+        self.library = library
         self.changed = False
 
-    def one(self, kind: type[Item], movie_id: int) -> Item | None:
-        """Return one item, None if the film is not in the list."""
-        query = select(kind).where(kind.user_id == self._user_id, kind.movie_id == movie_id)
-        return self._session.scalars(query).one_or_none()
+    def all(self, kind: type[Item]) -> Sequence[Item]:
+        """Return all films of a list, the latest first."""
+        latest = kind.updated_date if issubclass(kind, HistoryItem) else kind.added_date
+        query = select(kind).where(kind.user_id == self.library.user_id)
+        return self.session.scalars(query.order_by(latest.desc(), kind.id.desc())).all()
 
-    def add(self, kind: type[Item], movie_id: int, fields: Fields) -> Item | None:
-        """Add a film; return None if it is there already, which its unique constraint decides."""
-        values = {"genres": [], **fields, **self._new(kind, fields)}
-        values |= {"user_id": self._user_id, "movie_id": movie_id}
-        insert = postgresql.insert if self._is_postgresql else sqlite.insert
-        statement = (
-            insert(kind)
-            .values(**values)
-            .on_conflict_do_nothing(index_elements=["user_id", "movie_id"])
-            # Without it, PostgreSQL's count is lost with the RETURNING that fetches the id.
-            .execution_options(preserve_rowcount=True)
-        )
-        if self._session.connection().execute(statement).rowcount == 0:
-            return None
-        self.changed = True
-        return self.one(kind, movie_id)
+    def get(self, kind: type[Item], movie_id: int) -> Item:
+        """Return a film; raise `NotFound` if it is not in the list."""
+        item = self._find(kind, movie_id)
+        if item is None:
+            raise NotFound(f"film {movie_id} is not in the list")
+        return item
 
-    def put(self, kind: type[Item], movie_id: int, fields: Fields) -> tuple[Item, bool]:
-        """Add or change a film; return the item and whether it is new.
+    def add(self, kind: type[Item], movie_id: int, fields: Fields) -> Item:
+        """Add a film; raise `Conflict` if it is in the list already.
 
-        What `fields` leaves out keeps its value. A favourite or watchlist item that is the same
-        already is no change; a history item always is, since it was watched just now.
+        Checking first is safe, because the user's row is locked.
         """
-        added = self.add(kind, movie_id, fields)
-        if added is not None:
-            return added, True
-        item = self.one(kind, movie_id)
-        assert item is not None, "the insert met a row of this transaction's own user"  # noqa: S101
-        for name, value in {**fields, **_renewed(item, fields, self._now)}.items():
-            if getattr(item, name) != value:
-                setattr(item, name, value)
-                self.changed = True
-        self._session.flush()
+        if self._find(kind, movie_id) is not None:
+            raise Conflict(f"film {movie_id} is in the list already")
+        item = kind(user_id=self.library.user_id, movie_id=movie_id)
+        item.change(fields)
+        self.session.add(item)
+        self.session.flush()
+        self.changed = True
+        return item
+
+    def put(
+        self,
+        kind: type[Item],
+        movie_id: int,
+        fields: Fields,
+        if_match: str = "",
+        if_none_match: str = "",
+    ) -> tuple[Item, bool]:
+        """Add or change a film; return it and whether it is new.
+
+        A film that is changed keeps what `fields` leaves out. Raise `PreconditionFailed` if
+        `if_match` is given and the film is new, or `if_none_match` and it is not.
+        """
+        item = self._find(kind, movie_id)
+        if item is None:
+            if if_match:
+                raise PreconditionFailed(f"film {movie_id} is not in the list")
+            return self.add(kind, movie_id, fields), True
+        if if_none_match:
+            raise PreconditionFailed(f"film {movie_id} is in the list already")
+        item.change(fields)
+        self.changed |= self.session.is_modified(item)
         return item, False
 
-    def remove(self, kind: type[Item], movie_id: int) -> dict[str, Any] | None:
-        """Remove a film; return what was removed, None if it is not in the list."""
-        item = self.one(kind, movie_id)
-        if item is None:
-            return None
-        removed = item.as_json()
-        self._session.delete(item)
-        self._session.flush()
+    def remove(self, kind: type[Item], movie_id: int) -> Item:
+        """Remove a film and return it; raise `NotFound` if it is not in the list."""
+        item = self.get(kind, movie_id)
+        self.session.delete(item)
         self.changed = True
-        return removed
+        return item
 
     def clear(self) -> None:
-        """Remove everything of the user."""
-        for kind in (Favorite, WatchlistItem, HistoryItem):
-            statement = delete(kind).where(kind.user_id == self._user_id)
-            if self._session.connection().execute(statement).rowcount:
-                self.changed = True
+        """Remove all films."""
+        everything = (*self.all(Favorite), *self.all(WatchlistItem), *self.all(HistoryItem))
+        for item in everything:
+            self.session.delete(item)
+            self.changed = True
+        self.session.flush()
 
     def reset(self) -> None:
-        """Replace everything of the user with the sample."""
+        """Replace all films with the sample."""
         self.clear()
-        # The last row is the newest.
+        # The film that is added last is listed first.
         for film in reversed(FAVORITES):
             self.add(Favorite, film["movie_id"], film)
         for film in reversed(WATCHLIST):
             self.add(WatchlistItem, film["movie_id"], film)
 
-    @property
-    def _is_postgresql(self) -> bool:
-        return self._session.get_bind().dialect.name == "postgresql"
-
-    def _new(self, kind: type[Item], fields: Fields) -> Fields:
-        if kind is HistoryItem:
-            watched = fields["progress"] >= WATCHED_FROM
-            return {"updated_date": self._now, "watched_date": self._now if watched else None}
-        return {"added_date": self._now}
-
-
-def _renewed(
-    item: Favorite | WatchlistItem | HistoryItem, fields: Fields, now: dt.datetime
-) -> Fields:
-    if not isinstance(item, HistoryItem):
-        return {}
-    watched = fields["progress"] >= WATCHED_FROM and item.watched_date is None
-    return {"updated_date": now, **({"watched_date": now} if watched else {})}
+    def _find(self, kind: type[Item], movie_id: int) -> Item | None:
+        query = select(kind).where(kind.user_id == self.library.user_id, kind.movie_id == movie_id)
+        return self.session.scalars(query).one_or_none()

@@ -1,51 +1,29 @@
-"""Problem documents (RFC 9457): one table from what went wrong to the answer."""
+"""Problem documents (RFC 9457): the one writer, and the handler of each kind of error."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import orjson
-from flask import Flask, Response, g, request
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from flask import Flask, Response, g, json, request
+from flask_smorest import Api
+from sqlalchemy import exc
 from werkzeug.exceptions import HTTPException
 
-from user_stub.database import DatabaseBusy
-from user_stub.events import MOST_STREAMS, TooManyStreams
-from user_stub.store import KeyInFlight, KeyReused
+from user_stub.errors import Invalid, KeyInFlight
+from user_stub.schemas import ProblemSchema
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-RETRY_AFTER_S = 1
-# Places become free as streams end, a few each minute.
-STREAM_RETRY_AFTER_S = 10
-# What a driver raises for a wrong statement or value, as opposed to its own state.
-OUR_FAULT = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
-
-
-class Invalid(Exception):
-    """A parameter or header is wrong; `errors` says per name what is wrong with it."""
-
-    def __init__(self, errors: dict[str, list[str]]) -> None:
-        # A name may come from the request, with half surrogates that cannot be encoded.
-        self.errors = {
-            name.encode("utf-8", "replace").decode(): texts for name, texts in errors.items()
-        }
-        super().__init__("invalid request")
+# Raised for a wrong statement or value, as opposed to the state of the database.
+OUR_FAULT = (exc.DataError, exc.IntegrityError, exc.NotSupportedError, exc.ProgrammingError)
 
 
 def problem(
-    status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
     """Return a problem document about the current request."""
     document = {
@@ -54,93 +32,58 @@ def problem(
         "status": status,
         "detail": detail,
         "instance": request.path,
-        "request_id": g.get("request_id", ""),
+        "request_id": g.request_id,
         **members,
     }
-    return Response(
-        orjson.dumps(document),
-        status=status,
-        content_type=CONTENT_TYPE,
-        headers=headers,
-    )
+    return Response(json.dumps(document), status, headers, content_type=CONTENT_TYPE)
+
+
+class ProblemApi(Api):  # type: ignore[misc]
+    """flask-smorest's API with problem documents as error bodies."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation documents its own errors
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer an HTTP error of Flask or the service, or a validation error of webargs."""
+        messages = getattr(error, "data", {}).get("messages")
+        if messages:
+            (by_field,) = messages.values()  # keyed by location: headers or json
+            error = Invalid(dict(_flat("", by_field)))
+        headers = dict(error.get_headers())
+        del headers["Content-Type"]
+        members: dict[str, Any] = {"errors": error.errors} if isinstance(error, Invalid) else {}
+        if isinstance(error, KeyInFlight):
+            members["type"] = error.type
+        return problem(error.code or 500, error.description or "", headers, **members)
 
 
 def install(app: Flask) -> None:
-    """Answer every error of the app with a problem document."""
-    app.register_error_handler(Invalid, _invalid)
-    app.register_error_handler(KeyReused, _key_reused)
-    app.register_error_handler(KeyInFlight, _key_in_flight)
-    app.register_error_handler(DatabaseBusy, _database_unavailable)
-    app.register_error_handler(TooManyStreams, _too_many_streams)
-    app.register_error_handler(SQLAlchemyError, _database_error)
-    app.register_error_handler(HTTPException, _http_error)
+    """Register the handlers of what is no HTTP error."""
+    app.register_error_handler(exc.SQLAlchemyError, _database_error)
     app.register_error_handler(Exception, _bug)
 
 
-def _invalid(error: Invalid) -> Response:
-    return problem(422, "the request is not valid", errors=error.errors)
+def _flat(prefix: str, messages: Any) -> Iterator[tuple[str, list[str]]]:
+    """Flatten marshmallow's messages; a nested field is named `genres.0.name`."""
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            shown = "body" if name == "_schema" else str(name)[:100]
+            yield from _flat(f"{prefix}.{shown}" if prefix else shown, inner)
+    else:
+        yield prefix, messages
 
 
-def _key_reused(_error: KeyReused) -> Response:
-    text = "came before, with another request"
-    return problem(422, f"the Idempotency-Key {text}", errors={"Idempotency-Key": [text]})
-
-
-def _key_in_flight(_error: KeyInFlight) -> Response:
-    return problem(
-        409,
-        "the first request with this Idempotency-Key is still being worked on",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-        type="urn:problem-type:idempotency-key-in-flight",
-    )
-
-
-def _database_unavailable(error: Exception) -> Response:
-    # The driver's text names files, hosts and statements: the class is enough for the log.
+def _database_error(error: exc.SQLAlchemyError) -> Response:
+    """Answer 503 for an unreachable or locked database, 500 for a wrong statement of ours."""
+    if isinstance(error, OUR_FAULT) or not isinstance(error, exc.DBAPIError | exc.TimeoutError):
+        return _bug(error)
+    # The driver's message contains files, hosts and statements; its class is enough to log.
     cause = getattr(error, "orig", None) or error
     logger.error("database.unavailable error=%s", type(cause).__name__)
-    return problem(
-        503,
-        "the database cannot be reached at the moment",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
-    )
-
-
-def _too_many_streams(_error: TooManyStreams) -> Response:
-    return problem(
-        503,
-        f"this process serves {MOST_STREAMS} event streams already",
-        headers={"Retry-After": str(STREAM_RETRY_AFTER_S)},
-    )
-
-
-def _database_error(error: SQLAlchemyError) -> Response:
-    """Tell a database that is away or locked (503) from a statement of ours that is wrong (500)."""
-    if isinstance(error, OUR_FAULT):
-        return _bug(error)
-    if isinstance(error, DBAPIError | PoolTimeout):
-        return _database_unavailable(error)
-    return _bug(error)
-
-
-def _http_error(error: HTTPException) -> Response:
-    status = error.code or 500
-    headers = {
-        name: value
-        for name, value in error.get_headers()
-        if name.lower() not in ("content-type", "content-length")
-    }
-    if "Allow" in headers:
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
-    details = {
-        404: "there is nothing at this address",
-        405: "this address does not know the method",
-        413: "the body is larger than 65536 bytes",
-    }
-    detail = details.get(status) or error.description or HTTPStatus(status).phrase
-    return problem(status, detail, headers=headers)
+    return problem(503, "the database is unreachable at the moment", {"Retry-After": "1"})
 
 
 def _bug(error: Exception) -> Response:
-    logger.error("request.failed request_id=%s", g.get("request_id", ""), exc_info=error)
+    logger.error("request.failed request_id=%s", g.request_id, exc_info=error)
     return problem(500, "an error on our side")

@@ -1,4 +1,4 @@
-"""Run by Alembic: connects, and runs the versions in one transaction."""
+"""Alembic's environment: runs the missing versions in one transaction."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from sqlalchemy import Connection
 
 from config import UserServiceConfig
 from user_stub.database import Database
+from user_stub.migrations import lock
 from user_stub.models import Base
 
-# A step of its own may wait longer than a request.
+# The command may wait longer than a request.
 BUSY_TIMEOUT_S = 60.0
 
 
 def run(connection: Connection) -> None:
-    """Run the versions that are missing."""
+    """Run the missing versions on a connection that has the schema locked."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -25,19 +26,19 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
-def run_on_its_own() -> None:
-    """Connect as the service does, and hold what it holds while the schema changes."""
+def run_command() -> None:
+    """Connect with the service's settings, for the `alembic` command."""
     database = Database(UserServiceConfig.from_env().database_url, BUSY_TIMEOUT_S)
     try:
         with database.writing() as session:
-            database.lock_schema(session)
+            lock(session.connection())
             run(session.connection())
     finally:
         database.close()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+connection = context.config.attributes.get("connection")
+if connection is not None:  # the service's own, at its start
+    run(connection)
 else:
-    run_on_its_own()
+    run_command()

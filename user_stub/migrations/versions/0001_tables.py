@@ -1,8 +1,4 @@
-"""The tables: lists, revisions, idempotency keys and the log of changes.
-
-What is there already is left as it is: before there were versions, the tables were made without
-Alembic, and such a database is taken over by running this.
-"""
+"""The first tables: lists, revisions, idempotency keys and the log of changes."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ LISTS: dict[str, list[sa.Column[object]]] = {
 
 
 def upgrade() -> None:
-    """Make the tables that are missing."""
+    """Make the tables."""
     for name, columns in LISTS.items():
         op.create_table(
             name,
@@ -44,14 +40,12 @@ def upgrade() -> None:
             *columns,
             sa.PrimaryKeyConstraint("id", name=f"pk_{name}"),
             sa.UniqueConstraint("user_id", "movie_id", name=f"uq_{name}_user_id_movie_id"),
-            if_not_exists=True,
         )
     op.create_table(
         "libraries",
         sa.Column("user_id", sa.String(128), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("user_id", name="pk_libraries"),
-        if_not_exists=True,
     )
     op.create_table(
         "changes",
@@ -61,7 +55,6 @@ def upgrade() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_changes"),
         sqlite_autoincrement=True,
-        if_not_exists=True,
     )
     op.create_table(
         "idempotency_records",
@@ -73,13 +66,11 @@ def upgrade() -> None:
         sa.Column("location", sa.String(200), nullable=True),
         sa.Column("created_date", TIME, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "key", name="pk_idempotency_records"),
-        if_not_exists=True,
     )
     op.create_index(
         "ix_idempotency_records_created_date",
         "idempotency_records",
         ["created_date"],
-        if_not_exists=True,
     )
 
 

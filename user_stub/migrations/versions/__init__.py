@@ -1,1 +1,0 @@
-"""One module per version; its name begins with the version."""
