@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 from flask import Flask
+from limits.strategies import MovingWindowRateLimiter
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bff import doctor
@@ -19,6 +20,8 @@ from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
 from bff.fan_out import FanOut
+from bff.library_cache import LibraryCache
+from bff.limiter import Limiter
 from bff.observability import logs
 from bff.readiness import Checks
 from bff.reads import REFERENCE
@@ -26,8 +29,7 @@ from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.cache import Cache, CachePolicy
 from bff.upstream.events import EventStream
 from bff.upstream.guard import Guard
-from bff.upstream.library_cache import LibraryCache
-from bff.upstream.rate import Ceiling, Limiter, Pause
+from bff.upstream.rate import Ceiling, Pause
 from bff.upstream.session import configure
 from bff.upstream.shared import RedisClient, connect
 from bff.upstream.tier import Tier, on_files, on_redis
@@ -52,7 +54,7 @@ class Bff:
         slots = {"tmdb": config.tmdb.slots, "users": config.users.slots}
         self.fan_out = FanOut(config.pool_threads, slots)
         self.redis = connect(config.redis_url) if config.redis_url else None
-        limiter = Limiter(self.redis)
+        limiter = Limiter(MovingWindowRateLimiter, config.redis_url)
         self.tier = _tier(config, self.redis) if config.cache.enabled else None
         tmdb = Guard(
             "tmdb",

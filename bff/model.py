@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -110,6 +111,27 @@ class Call(Protocol[T_co]):
 
     def fallback(self, error: UpstreamError) -> Ok[T_co]:
         """Return an old answer in place of `error`, or raise it; never blocks."""
+
+
+@dataclass(frozen=True)
+class DirectCall:
+    """A call that nobody shares; nothing old stands in for its answer."""
+
+    upstream: str
+    ask: Callable[[], Any]
+    key: None = None
+
+    def cached(self) -> Ok[Any] | None:
+        """Know nothing."""
+        return None
+
+    def load(self) -> Ok[Any]:
+        """Ask."""
+        return Ok(self.ask())
+
+    def fallback(self, error: UpstreamError) -> Ok[Any]:
+        """Raise `error`."""
+        raise error
 
 
 Plan = dict[str, Call[Any]]

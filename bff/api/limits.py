@@ -6,7 +6,6 @@ limit in each of them. With Redis the limit holds over all workers and machines.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -14,19 +13,13 @@ from dataclasses import dataclass
 
 from flask import Flask, Response, g, request
 from limits import RateLimitItemPerMinute, WindowStats
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from bff.api.identity import Identity, Unauthorized
 from bff.api.problems import problem
-from bff.observability.logs import event
-
-log = logging.getLogger(__name__)
+from bff.limiter import Limiter
 
 COUNTED = "/api/"
-REDIS_TIMEOUT_S = 0.2
-FAIL_OPEN_S = 5.0  # how long Redis is left alone after a fault
 
 
 @dataclass(frozen=True)
@@ -41,9 +34,7 @@ class Usage:
 class RateLimiter:
     """A fixed window of a minute for each caller, which begins with their first request.
 
-    Thread-safe. Counts in Redis where `redis_url` is set. While Redis fails, it counts
-    in this worker's memory for `FAIL_OPEN_S` at a time, then one request tries Redis
-    again. What is in memory expires by itself.
+    Thread-safe. Counts in Redis where `redis_url` is set.
     """
 
     def __init__(
@@ -51,50 +42,17 @@ class RateLimiter:
     ) -> None:
         self.per_minute = per_minute
         self._item = RateLimitItemPerMinute(per_minute)
-        self._local = FixedWindowRateLimiter(MemoryStorage())
-        self._shared = FixedWindowRateLimiter(_redis(redis_url)) if redis_url else None
-        self._clock = clock
-        self._redis_failed = False
-        self._retry_at = 0.0
+        self._limiter = Limiter(FixedWindowRateLimiter, redis_url, clock)
 
     def hit(self, caller: str) -> Usage:
         """Count one request of `caller`."""
-        if self._shared is None:
-            return self._count(self._local, caller)
-        now = self._clock()
-        if now < self._retry_at:
-            return self._count(self._local, caller)
-        if self._redis_failed:
-            self._retry_at = now + FAIL_OPEN_S  # other requests do not wait for this attempt
-        try:
-            usage = self._count(self._shared, caller)
-        except StorageError as error:
-            self._fail_open(error)
-            return self._count(self._local, caller)
-        self._redis_failed, self._retry_at = False, 0.0
-        return usage
+        return self._limiter.ask(lambda limiter: self._count(limiter, caller))
 
     def _count(self, limiter: FixedWindowRateLimiter, caller: str) -> Usage:
         allowed = limiter.hit(self._item, caller)
         window: WindowStats = limiter.get_window_stats(self._item, caller)
         reset_s = max(1, math.ceil(window.reset_time - time.time()))
         return Usage(allowed, window.remaining, reset_s)
-
-    def _fail_open(self, error: StorageError) -> None:
-        self._retry_at = self._clock() + FAIL_OPEN_S
-        if not self._redis_failed:
-            fault = type(error.storage_error).__name__
-            event(log, logging.WARNING, "limits.local", fault=fault)
-        self._redis_failed = True
-
-
-def _redis(url: str) -> RedisStorage:
-    return RedisStorage(
-        url,
-        wrap_exceptions=True,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-    )
 
 
 def register(app: Flask, limiter: RateLimiter, identity: Identity) -> None:

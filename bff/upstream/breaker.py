@@ -32,14 +32,13 @@ from bff.errors import (
 )
 from bff.observability import metrics
 from bff.observability.logs import event
-from bff.upstream.shared import RedisClient, RedisError, try_lock
+from bff.upstream.shared import RedisClient, try_lock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PROBE_S = 25.0  # the most that a probe can take; the timeout of a call is 20 s at most
 PROBE_WAIT_S = 1.0  # when asking again may help while a probe is out
-LOCAL_S = 5.0  # how long a circuit stays in memory before Redis is tried again
 
 CONNECTION = (ConnectFailed, ConnectTimeout)
 FAILURES = (UpstreamTimeout, Unreachable, UpstreamFailed, BadResponse)
@@ -93,15 +92,12 @@ class Results:
             self._last.append((now, key))
             while self._last[0][0] < now - policy.window_s:
                 self._last.popleft()
-            failures = [failed for _, failed in self._last if failed is not None]
-            in_a_row = len(self._row) >= policy.failures
-            by_rate = (
-                len(self._last) >= policy.least_calls
-                and len(failures) >= len(self._last) * policy.rate
-            )
-            return (in_a_row and len(set(self._row)) >= policy.least_keys) or (
-                by_rate and len(set(failures)) >= policy.least_keys
-            )
+            calls, failures = len(self._last), [it for _, it in self._last if it is not None]
+            in_a_row = self._row if len(self._row) >= policy.failures else []
+            by_rate = failures if calls >= policy.least_calls else []
+            if len(by_rate) < calls * policy.rate:
+                by_rate = []
+            return max(len(set(in_a_row)), len(set(by_rate))) >= policy.least_keys
 
     def clear(self) -> None:
         """Forget all: the circuit has turned."""
@@ -207,20 +203,17 @@ class Breaker:
         if not self._probe.acquire(blocking=False):
             raise CircuitOpen(self._upstream, "a probe is out", PROBE_WAIT_S)
         try:
-            with self._shared_probe():
+            with self._shared_probe() as mine:
+                if not mine:
+                    raise CircuitOpen(self._upstream, "a probe is out elsewhere", PROBE_WAIT_S)
                 yield
         finally:
             self._probe.release()
 
-    @contextmanager
-    def _shared_probe(self) -> Iterator[None]:
+    def _shared_probe(self) -> AbstractContextManager[bool]:
         if self._client is None:
-            yield
-            return
-        with try_lock(self._client, f"{self._namespace}:probe", PROBE_S) as got:
-            if not got:
-                raise CircuitOpen(self._upstream, "another worker's probe is out", PROBE_WAIT_S)
-            yield
+            return nullcontext(True)
+        return try_lock(self._client, f"{self._namespace}:probe", PROBE_S)
 
     @contextmanager
     def _noted(self, key: str) -> Iterator[None]:
@@ -246,8 +239,7 @@ class Breaker:
 class Breakers:
     """The circuits of one upstream, one for each class of operations. Thread-safe.
 
-    `policy` None: no circuit at all. Where Redis is gone when a circuit is first used, the
-    circuit is this worker's own until Redis is back.
+    `policy` None: no circuit at all.
     """
 
     def __init__(
@@ -259,12 +251,12 @@ class Breakers:
     ) -> None:
         self._upstream, self._policy = upstream, policy
         self._client, self._namespace = client, namespace
-        self._made: dict[str, tuple[Breaker, float]] = {}  # and until when it is good
+        self._made: dict[str, Breaker] = {}
         self._lock = threading.Lock()
 
     def all(self) -> list[Breaker]:
         """Return the circuits that were used."""
-        return [breaker for breaker, _ in self._made.values()]
+        return list(self._made.values())
 
     def close(self) -> None:
         """Close every circuit: the upstream is known to be back."""
@@ -277,21 +269,9 @@ class Breakers:
         """Return what stands around a call; see `Breaker.calling`."""
         if self._policy is None:
             return nullcontext(permit())
-        return self._of(operation).calling(key, permit)
-
-    def _of(self, operation: str) -> Breaker:
         with self._lock:
-            breaker, until = self._made.get(operation, (None, 0.0))
-            if breaker is None or time.monotonic() > until:
-                breaker, until = self._make(operation, breaker)
-                self._made[operation] = (breaker, until)
-            return breaker
-
-    def _make(self, operation: str, before: Breaker | None) -> tuple[Breaker, float]:
-        assert self._policy is not None  # noqa: S101 - asked by `calling`
-        try:
-            made = Breaker(self._upstream, operation, self._policy, self._client, self._namespace)
-        except RedisError:
-            own = before or Breaker(self._upstream, operation, self._policy)
-            return own, time.monotonic() + LOCAL_S
-        return made, float("inf")
+            breaker = self._made.get(operation)
+            if breaker is None:
+                of = (self._upstream, operation, self._policy, self._client, self._namespace)
+                breaker = self._made[operation] = Breaker(*of)
+        return breaker.calling(key, permit)

@@ -91,7 +91,7 @@ class Cache:
         self,
         policy: CachePolicy,
         tier: Tier,
-        guard: Guard[Any],
+        guard: Guard,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._policy, self._tier, self._guard, self.clock = policy, tier, guard, clock

@@ -12,9 +12,9 @@ import orjson
 import requests
 from urllib3.exceptions import HTTPError
 
+from bff.library_cache import SILENCE_S, LibraryCache
 from bff.observability.logs import event
 from bff.readiness import Checks, check
-from bff.upstream.library_cache import SILENCE_S, LibraryCache
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -36,12 +37,12 @@ from bff.observability import metrics
 from bff.observability.logs import event
 from bff.readiness import Checks, check
 from bff.upstream.breaker import Breakers
-from bff.upstream.rate import DEFAULT_PAUSE_S, Ceiling, Limiter, Pause, RetryBudget
+from bff.upstream.rate import DEFAULT_PAUSE_S, RETRIES, Ceiling, Pause, Permits
 from bff.upstream.session import MOST_BYTES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-S = TypeVar("S", bound=requests.Session)
+Read = Callable[[requests.Response, bytes], T]  # makes a value of an answer and its body
 
 RETRYABLE_STATUS = (502, 503, 504)
 RETRY_PAUSE_S = 0.1
@@ -53,7 +54,7 @@ class _Unavailable(UpstreamFailed):
     """The upstream answered that it cannot just now: asking again may help."""
 
 
-class Guard(Generic[S]):
+class Guard:
     """Sends requests to one upstream. Thread-safe; lives as long as the app.
 
     `timeout_s` bounds a call. Where the upstream limits its callers, `ceiling` keeps the calls
@@ -63,16 +64,16 @@ class Guard(Generic[S]):
     def __init__(
         self,
         name: str,
-        session: S,
+        session: requests.Session,
         timeout_s: float,
         breakers: Breakers,
-        limiter: Limiter,
+        limiter: Permits,
         pause: Pause | None = None,
         ceiling: Ceiling | None = None,
     ) -> None:
         self.name, self.session, self.timeout_s, self.breakers = name, session, timeout_s, breakers
         self._pause, self._ceiling = pause, ceiling
-        self._budget = RetryBudget(name, limiter)
+        self._limiter = limiter
         self.last_success: datetime | None = None
 
     def send(
@@ -80,7 +81,7 @@ class Guard(Generic[S]):
         operation: str,
         key: str,
         request: requests.PreparedRequest,
-        read: Callable[[requests.Response, bytes], T],
+        read: Read[T],
         **options: Any,
     ) -> T:
         """Send `request`, and return what `read` makes of the answer and its unpacked body.
@@ -90,26 +91,29 @@ class Guard(Generic[S]):
         opens no circuit. A GET may be sent twice, anything else never. `options` go to
         `Session.send`. Raise `UpstreamError`.
         """
+        attempt = partial(self._attempt, operation, key, request, read, options)
         try:
-            return self._attempt(operation, key, request, read, options)
+            return attempt()
         except (Unreachable, _Unavailable) as error:
             pause_s = random.uniform(0, RETRY_PAUSE_S)  # full jitter
             if (
                 request.method != "GET"
                 or error.retry_after_s is not None
                 or context.current().deadline.left_s() <= pause_s
-                or not self._budget.take()
+                or not self._limiter.ask(
+                    lambda limiter: limiter.hit(RETRIES, f"{self.name}:retries")
+                )
             ):
                 raise
         time.sleep(pause_s)
-        return self._attempt(operation, key, request, read, options)
+        return attempt()
 
     def _attempt(
         self,
         operation: str,
         key: str,
         request: requests.PreparedRequest,
-        read: Callable[[requests.Response, bytes], T],
+        read: Read[T],
         options: Mapping[str, Any],
     ) -> T:
         with self._noted(operation):
@@ -130,10 +134,7 @@ class Guard(Generic[S]):
         return looks
 
     def _exchange(
-        self,
-        request: requests.PreparedRequest,
-        read: Callable[[requests.Response, bytes], T],
-        options: Mapping[str, Any],
+        self, request: requests.PreparedRequest, read: Read[T], options: Mapping[str, Any]
     ) -> T:
         """Send, and read the answer before a cache below can keep it."""
         answers: list[T] = []
@@ -148,9 +149,7 @@ class Guard(Generic[S]):
         self.session.send(request, timeout=timeout, allow_redirects=False, **options)
         return answers[0]
 
-    def _read(
-        self, response: requests.Response, read: Callable[[requests.Response, bytes], T]
-    ) -> T:
+    def _read(self, response: requests.Response, read: Read[T]) -> T:
         status = response.status_code
         wait_s = retry_after_s(response.headers)
         if status == 429:  # whatever its body is

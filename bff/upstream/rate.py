@@ -7,75 +7,27 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.errors import StorageError
-from limits.storage import MemoryStorage, RedisStorage
+from limits import RateLimitItemPerMinute, RateLimitItemPerSecond, WindowStats
 from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.errors import RateLimited
+from bff.limiter import Limiter
 from bff.observability.logs import event
 from bff.readiness import Checks, check
-from bff.upstream.shared import COOLDOWN_S, RedisClient, RedisError
+from bff.upstream.shared import RedisClient, RedisError
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 MOST_WAIT_S = 0.5  # a call waits this long for a permit, then a stale answer is better
 JUST_AFTER_S = 0.005  # at the very moment that a permit is a window old it still counts
 RESERVE = 0.25  # of the ceiling, which refreshes behind a page leave to interactive calls
-RETRIES_A_MINUTE = 10
+RETRIES = RateLimitItemPerMinute(10)  # so that they cannot double the load of an upstream
 LONGEST_OBEYED_S = 120.0  # of a Retry-After; then one call looks
 LOOK_S = 5.0  # what the one call that looks may take
 DEFAULT_PAUSE_S = 1.0  # after a 429 that does not say how long
-
-
-class Limiter:
-    """Counts over a moving window: in Redis for all machines, else in memory for this worker.
-
-    Thread-safe. While Redis is gone it counts in memory.
-    """
-
-    def __init__(self, client: RedisClient | None = None) -> None:
-        self._local = MovingWindowRateLimiter(MemoryStorage())
-        self._shared: MovingWindowRateLimiter | None = None
-        if client is not None:
-            pool = client.connection_pool
-            storage = RedisStorage("redis://", connection_pool=pool, wrap_exceptions=True)
-            self._shared = MovingWindowRateLimiter(storage)
-        self._local_until = 0.0
-
-    def hit(self, item: RateLimitItem, name: str) -> bool:
-        """Take a permit; False where there is none."""
-        return self._either(lambda limiter: limiter.hit(item, name))
-
-    def left(self, item: RateLimitItem, name: str) -> tuple[int, float]:
-        """Return how many permits are left, and the seconds until one more is."""
-        stats = self._either(lambda limiter: limiter.get_window_stats(item, name))
-        return stats.remaining, max(0.0, stats.reset_time - time.time())
-
-    def _either(self, ask: Callable[[MovingWindowRateLimiter], T]) -> T:
-        if self._shared is not None and time.monotonic() > self._local_until:
-            try:
-                return ask(self._shared)
-            except StorageError:
-                self._local_until = time.monotonic() + COOLDOWN_S
-        return ask(self._local)
-
-
-class RetryBudget:
-    """At most `RETRIES_A_MINUTE` retries, so that they cannot double the load of an upstream."""
-
-    _ITEM = RateLimitItemPerMinute(RETRIES_A_MINUTE)
-
-    def __init__(self, upstream: str, limiter: Limiter) -> None:
-        self._name, self._limiter = f"{upstream}:retries", limiter
-
-    def take(self) -> bool:
-        """Take one retry; False where the budget is used up."""
-        return self._limiter.hit(self._ITEM, self._name)
+Permits = Limiter[MovingWindowRateLimiter]
 
 
 class Ceiling:
@@ -85,7 +37,7 @@ class Ceiling:
     enough are left for interactive calls.
     """
 
-    def __init__(self, upstream: str, per_second: int, limiter: Limiter) -> None:
+    def __init__(self, upstream: str, per_second: int, limiter: Permits) -> None:
         self._upstream, self._limiter = upstream, limiter
         self._item = RateLimitItemPerSecond(per_second)
         self._reserve = int(per_second * RESERVE)
@@ -93,14 +45,17 @@ class Ceiling:
     def take(self) -> None:
         """Take a permit; raise `RateLimited` where it would come too late."""
         now = context.current()
-        if now.background and self._limiter.left(self._item, self._upstream)[0] <= self._reserve:
+        if now.background and self._window().remaining <= self._reserve:
             raise RateLimited(self._upstream, "left to interactive calls", 1)
         until = time.monotonic() + min(MOST_WAIT_S, max(0.0, now.deadline.left_s()))
-        while not self._limiter.hit(self._item, self._upstream):
-            wait_s = self._limiter.left(self._item, self._upstream)[1] + JUST_AFTER_S
+        while not self._limiter.ask(lambda limiter: limiter.hit(self._item, self._upstream)):
+            wait_s = max(0.0, self._window().reset_time - time.time()) + JUST_AFTER_S
             if time.monotonic() + wait_s > until:
                 raise RateLimited(self._upstream, "no permit in time", wait_s)
             time.sleep(wait_s)
+
+    def _window(self) -> WindowStats:
+        return self._limiter.ask(lambda it: it.get_window_stats(self._item, self._upstream))
 
 
 class Pause:

@@ -81,11 +81,6 @@ class FileStorage(BaseStorage[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def clear(self) -> None:
-        """Remove every answer."""
-        for key in list(self):
-            del self[key]
-
     def prune(self) -> None:
         """Remove what is too old, and the oldest of what is too much."""
         kept, bytes_left = time.time() - self._keep_s, self._most_bytes
@@ -103,60 +98,45 @@ def _files(folder: Path) -> Iterator[tuple[os.stat_result, str]]:
                 yield entry.stat(), entry.path
 
 
-class FailOpenStorage(BaseStorage[str, Any]):
-    """A storage whose failures are misses, with one warning until it works again.
+class SharedCache(BaseCache):
+    """A cache whose failures are misses, with one warning until it works again.
 
     Reading and writing fail apart: on a full disk one works and the other does not.
     """
 
-    def __init__(self, inner: BaseStorage[str, Any]) -> None:
-        super().__init__(serializer=inner.serializer)
-        self._inner = inner
-        self._faults: dict[str, str] = {}
+    def __init__(self, storage: BaseStorage[str, Any]) -> None:
+        super().__init__()
+        self.responses = storage
+        self.faults: dict[str, str] = {}
         self._quiet_until = 0.0
         self._lock = threading.Lock()
 
-    @property
-    def fault(self) -> str:
-        """What is wrong with the storage; empty: nothing."""
-        return " ".join(self._faults.values())
+    def get_response(self, key: str, default: Any = None) -> Any:
+        """Return what is kept under a key; what is torn, or of somebody else, is a miss."""
+        with self._failing_open("read"):
+            found = super().get_response(key)
+            if isinstance(found, CachedResponse) and found.status_code in KEPT:
+                return found
+        return default
 
-    def __getitem__(self, key: str) -> Any:
-        return self._try("read", lambda: self._inner[key])
+    def save_response(self, *args: Any, **kwargs: Any) -> None:
+        """Keep an answer."""
+        with self._failing_open("write"):
+            super().save_response(*args, **kwargs)
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        with suppress(KeyError):
-            self._try("write", lambda: self._inner.__setitem__(key, value))
-
-    def __delitem__(self, key: str) -> None:
-        self._try("write", lambda: self._inner.__delitem__(key))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._inner)
-
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def _try(self, verb: str, ask: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _failing_open(self, verb: str) -> Iterator[None]:
         try:
-            answer = ask()
+            yield
         except (OSError, RedisError) as error:
-            self._failed(verb, f"{verb}: {type(error).__name__}")
-            raise KeyError from error
-        except KeyError:  # it has answered: there is no such entry
-            self._faults.pop(verb, None)
-            raise
-        self._faults.pop(verb, None)
-        return answer
-
-    def _failed(self, verb: str, fault: str) -> None:
-        with self._lock:
-            now = time.monotonic()
-            warn = not self._faults and now >= self._quiet_until
-            self._faults[verb] = fault
-            if warn:
-                self._quiet_until = now + WARN_EVERY_S
-                event(log, logging.WARNING, "cache.unusable", fault=fault)
+            with self._lock:
+                now, known = time.monotonic(), bool(self.faults)
+                self.faults[verb] = f"{verb}: {type(error).__name__}"
+                if not known and now >= self._quiet_until:
+                    self._quiet_until = now + WARN_EVERY_S
+                    event(log, logging.WARNING, "cache.unusable", fault=self.faults[verb])
+        else:
+            self.faults.pop(verb, None)
 
 
 class Tier:
@@ -170,26 +150,24 @@ class Tier:
         storage: BaseStorage[str, Any],
         lock: Callable[[str, float], AbstractContextManager[bool]],
     ) -> None:
-        backend = BaseCache()
-        backend.responses = self._storage = FailOpenStorage(storage)
+        self._cache = SharedCache(storage)
         self.session = CachedSession(
-            backend=backend, allowable_codes=KEPT, ignored_parameters=IGNORED
+            backend=self._cache, allowable_codes=KEPT, ignored_parameters=IGNORED
         )
         self.lock = lock  # name, seconds to wait -> whether this worker is the one that asks
 
     def name(self, request: requests.PreparedRequest) -> str:
         """Return the name under which the answer of a request is kept."""
-        return self.session.cache.create_key(request)
+        return self._cache.create_key(request)
 
     def get(self, name: str) -> CachedResponse | None:
         """Return what is kept under a name, however old, or None."""
-        found = self.session.cache.get_response(name)
-        # What is torn, or of somebody else, is a miss.
-        return found if isinstance(found, CachedResponse) and found.status_code in KEPT else None
+        found: CachedResponse | None = self._cache.get_response(name)
+        return found
 
     def health(self) -> Checks:
-        """Return what readiness tells: whether the last look or write succeeded."""
-        fault = self._storage.fault
+        """Return what readiness tells: whether the last look and the last write succeeded."""
+        fault = " ".join(self._cache.faults.values())
         said = check(fault or "usable", not fault, kind="datastore", output="each worker asks TMDB")
         return {"cache:store": [said]}
 

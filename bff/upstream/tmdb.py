@@ -8,15 +8,13 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 import requests
 
 from bff import context, reads
 from bff.errors import BadResponse, NotFound, UpstreamError
-from bff.model import Call, Ok
+from bff.model import Call, DirectCall, Ok
 from bff.reads import Read
-from bff.schemas.base import AnswerSchema, Malformed
-from bff.schemas.reading import reader
+from bff.schemas.decoding import decode
 from bff.upstream.cache import Cache, Query
 from bff.upstream.guard import Guard
 from bff.upstream.session import prepared
@@ -25,16 +23,6 @@ NAME = "tmdb"
 KNOWN_CALLS = 256
 Json = dict[str, Any]
 Params = Mapping[str, str]
-
-
-def decode(schema: type[AnswerSchema], upstream: str, body: bytes) -> Json:
-    """Read a body by `schema`; raise `BadResponse` where it is something else."""
-    try:
-        return reader(schema)(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise BadResponse(upstream, "not JSON") from error
-    except Malformed as error:
-        raise BadResponse(upstream, f"not a {schema.__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -83,39 +71,6 @@ class CachedCall:
         return self.cache.fallback(self.query, error)
 
 
-@dataclass(frozen=True)
-class PlainCall:
-    """A read without a cache: every caller asks TMDB."""
-
-    guard: Guard[Any]
-    query: Query
-    upstream: str = NAME
-    key: None = None
-
-    def cached(self) -> None:
-        """Know nothing."""
-
-    def load(self) -> Ok[Json]:
-        """Ask for the answer; raise `NotFound` or `UpstreamError`."""
-        query = self.query
-
-        def read(response: requests.Response, body: bytes) -> Json | None:
-            if response.status_code == 404 and query.names_a_thing:
-                return None
-            if response.status_code != 200:
-                raise BadResponse(NAME, f"status {response.status_code}")
-            return query.decode(body)
-
-        value = self.guard.send(query.operation, query.thing, query.request(), read)
-        if value is None:
-            raise NotFound(NAME, query.what)
-        return Ok(value)
-
-    def fallback(self, error: UpstreamError) -> Ok[Json]:
-        """Raise `error`."""
-        raise error
-
-
 class TmdbClient:
     """Plans calls to TMDB. Thread-safe; lives as long as the app.
 
@@ -127,7 +82,7 @@ class TmdbClient:
         self,
         base_url: str,
         credential: Credential,
-        guard: Guard[Any],
+        guard: Guard,
         cache: Cache | None,
         ttl_s: int,
     ) -> None:
@@ -164,9 +119,21 @@ class TmdbClient:
             request=lambda: self._request(target, text),
             decode=lambda body: decode(row.schema, NAME, body),
         )
-        return (
-            PlainCall(self._guard, query) if self._cache is None else CachedCall(self._cache, query)
-        )
+        if self._cache is None:
+            return DirectCall(NAME, lambda: self._ask(query))
+        return CachedCall(self._cache, query)
+
+    def _ask(self, query: Query) -> Json:
+        """Ask without a cache; raise `NotFound` or `UpstreamError`."""
+
+        def read(response: requests.Response, body: bytes) -> Json:
+            if response.status_code == 404 and query.names_a_thing:
+                raise NotFound(NAME, query.what)
+            if response.status_code != 200:
+                raise BadResponse(NAME, f"status {response.status_code}")
+            return query.decode(body)
+
+        return self._guard.send(query.operation, query.thing, query.request(), read)
 
     def popular(self, params: Params) -> Call[Json]:
         """Plan the popular films."""

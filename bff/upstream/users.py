@@ -6,7 +6,7 @@ user would show one user's data to another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,14 @@ import requests
 
 from bff import context
 from bff.context import Timing
-from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected, UpstreamError
-from bff.model import Call, Intent, Ok
+from bff.errors import AlreadyThere, BadResponse, NotFound, Rejected
+from bff.library_cache import Kept, LibraryCache
+from bff.model import Call, DirectCall, Intent, Ok
 from bff.schemas import library
-from bff.schemas.base import AnswerSchema, Malformed
-from bff.schemas.reading import reader
+from bff.schemas.base import AnswerSchema
+from bff.schemas.decoding import decode, json_object, read_as
 from bff.upstream.guard import Guard
-from bff.upstream.library_cache import Kept, LibraryCache
 from bff.upstream.session import prepared
-from bff.upstream.tmdb import decode
 
 NAME = "users"
 
@@ -58,29 +57,8 @@ class Written:
     revision: int | None = None
 
 
-@dataclass(frozen=True)
-class UserCall:
-    """A call for one user: nobody shares it, and nothing old stands in for its answer."""
-
-    ask: Callable[[], Any]
-    upstream: str = NAME
-    key: None = None
-
-    def cached(self) -> Ok[Any] | None:
-        """Know nothing."""
-        return None
-
-    def load(self) -> Ok[Any]:
-        """Ask the user service."""
-        return Ok(self.ask())
-
-    def fallback(self, error: UpstreamError) -> Ok[Any]:
-        """Raise `error`."""
-        raise error
-
-
 @dataclass(frozen=True, kw_only=True)
-class LibraryCall(UserCall):
+class LibraryCall(DirectCall):
     """A read of a collection, which memory may answer."""
 
     libraries: LibraryCache
@@ -100,9 +78,7 @@ class LibraryCall(UserCall):
 class UserClient:
     """Plans calls to the user service. Thread-safe; lives as long as the app."""
 
-    def __init__(
-        self, base_url: str, token: str, guard: Guard[requests.Session], libraries: LibraryCache
-    ) -> None:
+    def __init__(self, base_url: str, token: str, guard: Guard, libraries: LibraryCache) -> None:
         self._guard, self._libraries = guard, libraries
         self._base_url, self._token = base_url, token
 
@@ -125,7 +101,7 @@ class UserClient:
     def add(self, name: str, user: str, item: Mapping[str, Any], intent: Intent) -> Call[Written]:
         """Plan to add an item that is not there yet; `Rejected` (409) if it is."""
         kind = COLLECTIONS[name]
-        return UserCall(lambda: self._write(kind, "POST", "", user, item, intent))
+        return DirectCall(NAME, lambda: self._write(kind, "POST", "", user, item, intent))
 
     def put_new(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
@@ -140,7 +116,7 @@ class UserClient:
             except NotFound as error:
                 raise AlreadyThere from error
 
-        return UserCall(write)
+        return DirectCall(NAME, write)
 
     def change(
         self, name: str, user: str, movie_id: int, item: Mapping[str, Any], intent: Intent
@@ -160,16 +136,22 @@ class UserClient:
             there = {"If-Match": "*"}
             return self._write(kind, "PUT", path, user, item, intent, there)
 
-        return UserCall(write)
+        return DirectCall(NAME, write)
 
     def remove(self, name: str, user: str, movie_id: int, intent: Intent) -> Call[Written]:
         """Plan to remove an item; `NotFound` if it is not there."""
         kind = COLLECTIONS[name]
-        return UserCall(lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, intent))
+        return DirectCall(
+            NAME, lambda: self._write(kind, "DELETE", f"/{movie_id}", user, None, intent)
+        )
 
     def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
         return LibraryCall(
-            lambda: self._ask(kind, user), libraries=self._libraries, user=user, name=kind.name
+            NAME,
+            lambda: self._ask(kind, user),
+            libraries=self._libraries,
+            user=user,
+            name=kind.name,
         )
 
     def _ask(self, kind: Collection, user: str) -> dict[str, Any]:
@@ -248,22 +230,13 @@ def _written(kind: Collection, method: str, response: requests.Response, body: b
     # 412: a PUT was to change what is not there, or to make what is.
     if (method, status) in (("DELETE", 404), ("PUT", 412)):
         raise NotFound(NAME, kind.item_key.replace("_", " "))
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadResponse(NAME, "not JSON") from error
-    if not isinstance(answer, dict):
-        raise BadResponse(NAME, "not an object")
+    answer = json_object(NAME, body)
     if status in (409, 422):
         detail = answer.get("detail")
         raise Rejected(NAME, status, detail if isinstance(detail, str) else "refused")
     if status not in (200, 201):
         raise BadResponse(NAME, f"status {status}")
-    raw = answer.get(kind.item_key) or answer.get("removed")
-    try:
-        item = reader(kind.item)(raw)
-    except Malformed as error:
-        raise BadResponse(NAME, f"not a {kind.item_key}: {error}") from error
+    item = read_as(kind.item, NAME, answer.get(kind.item_key) or answer.get("removed"))
     return Written(item, status == 201, _revision(response))
 
 

@@ -15,7 +15,7 @@ from bff.errors import ConnectFailed
 from bff.upstream import events as module
 from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.events import EventStream, events
-from bff.upstream.library_cache import Kept, LibraryCache
+from bff.library_cache import Kept, LibraryCache
 from tests.bff.upstream.servers import RawServer, always, answer, reset
 from tests.bff.upstream.tools import Clock, until
 

@@ -24,7 +24,7 @@ from bff.errors import (
 from bff.model import Call, Intent, Ok
 from bff.upstream.breaker import Breakers
 from bff.upstream.guard import Guard
-from bff.upstream.library_cache import SILENCE_S, LibraryCache
+from bff.library_cache import SILENCE_S, LibraryCache
 from bff.upstream.rate import Limiter, Pause
 from bff.upstream.session import configure
 from bff.upstream.users import UserClient

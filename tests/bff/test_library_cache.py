@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bff.upstream import library_cache as module
-from bff.upstream.library_cache import SILENCE_S, Kept, LibraryCache
+from bff.library_cache import SILENCE_S, Kept, LibraryCache
 from tests.bff.upstream.tools import Clock, together
 
 NAMES = ("favorites", "watchlist", "history")
