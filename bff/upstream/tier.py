@@ -81,11 +81,6 @@ class FileStorage(BaseStorage[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def clear(self) -> None:
-        """Remove every answer."""
-        for key in list(self):
-            del self[key]
-
     def prune(self) -> None:
         """Remove what is too old, and the oldest of what is too much."""
         kept, bytes_left = time.time() - self._keep_s, self._most_bytes

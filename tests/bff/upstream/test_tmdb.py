@@ -94,16 +94,6 @@ def test_read_when_it_is_made_then_tmdb_gets_its_path_and_parameters(
     assert sent == {"page": "2", **LANGUAGE, **more, "odd": "a&b=ü", "api_key": "the-key"}
 
 
-def test_images_when_no_language_is_asked_for_then_english_ones_and_those_without_text_come(
-    upstream: Upstream,
-) -> None:
-    """TMDB filters pictures by language as well, and most have none."""
-    upstream.gives({}, 500)
-    with pytest.raises(UpstreamFailed):
-        plain().read(reads.BY_NAME["images"], MOVIE).load()
-    assert "include_image_language=en%2Cnull" in str(upstream.requests[0].url)
-
-
 @pytest.mark.parametrize(
     ("credential", "header", "key"),
     [

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import requests
 import responses
+import time_machine
 
 from bff.errors import BadResponse, NotFound, UpstreamError
 from bff.model import Ok
@@ -22,6 +23,7 @@ from bff.upstream.rate import Limiter, Pause
 from bff.upstream.session import configure, prepared
 from bff.upstream.tier import Tier
 
+Moment = time_machine.Traveller
 ROOT = Path(__file__).resolve().parents[3]
 BASE = "http://tmdb.test/3"
 TTL, GRACE, STALE = 100, 600, 86_400
