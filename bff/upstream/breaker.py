@@ -269,9 +269,12 @@ class Breakers:
         """Return what stands around a call; see `Breaker.calling`."""
         if self._policy is None:
             return nullcontext(permit())
+        return self._of(operation, self._policy).calling(key, permit)
+
+    def _of(self, operation: str, policy: BreakerPolicy) -> Breaker:
         with self._lock:
             breaker = self._made.get(operation)
             if breaker is None:
-                of = (self._upstream, operation, self._policy, self._client, self._namespace)
+                of = (self._upstream, operation, policy, self._client, self._namespace)
                 breaker = self._made[operation] = Breaker(*of)
-        return breaker.calling(key, permit)
+            return breaker

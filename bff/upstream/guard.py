@@ -108,6 +108,9 @@ class Guard:
         time.sleep(pause_s)
         return attempt()
 
+    def _may_retry(self) -> bool:
+        return self._limiter.ask(lambda limiter: limiter.hit(RETRIES, f"{self.name}:retries"))
+
     def _attempt(
         self,
         operation: str,

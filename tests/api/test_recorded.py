@@ -17,7 +17,7 @@ from bff.pages import movie as movie_page
 from bff.reads import CONFIGURATION, ENRICHED, MOVIE, READS, Read
 from bff.schemas import library
 from bff.schemas.base import AnswerSchema
-from bff.upstream.tmdb import decode
+from bff.schemas.decoding import decode
 from tests.api.conftest import MakeClient
 from tests.api.openapi import ContractClient, Document, component
 from tests.api.upstreams import RECORDED, Upstream

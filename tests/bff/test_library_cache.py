@@ -7,11 +7,17 @@ from typing import Any
 import orjson
 import pytest
 
-from bff.upstream import library_cache as module
+from bff import library_cache as module
 from bff.library_cache import SILENCE_S, Kept, LibraryCache
-from tests.bff.upstream.tools import Clock, together
+from tests.bff.upstream.tools import Clock
 
 NAMES = ("favorites", "watchlist", "history")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that is moved by hand."""
+    return Clock()
 
 
 @pytest.fixture
@@ -146,26 +152,3 @@ def test_memory_when_it_is_full_then_the_unused_go_and_the_bound_holds(clock: Cl
     for size, stays in ((9_998, True), (9_999, False)):
         libraries.keep(f"{size}", "history", kept(1, "x" * size), libraries.ticket())
         assert (libraries.get(f"{size}", "history") is not None) == stays
-
-
-def test_memory_when_threads_write_and_read_then_no_read_is_older_than_a_write_before_it(
-    libraries: LibraryCache,
-) -> None:
-    """Eight threads over three users; each write is a change with the next revision."""
-    current = dict.fromkeys(("ada", "bob", "cyd"), 0)
-
-    def run(number: int) -> list[tuple[int, int]]:
-        user, wrong = list(current)[number % 3], []
-        for turn in range(300):
-            if turn % 5 == number % 5:
-                current[user] += 1
-                libraries.changed(user, current[user])
-            least = current[user]
-            ticket, seen = libraries.ticket(), current[user]
-            libraries.keep(user, "favorites", kept(seen), ticket)
-            found = libraries.get(user, "favorites", least)
-            if found is not None and found.revision < least:
-                wrong.append((found.revision, least))
-        return wrong
-
-    assert together(8, run) == [[]] * 8

@@ -26,6 +26,7 @@ import tmdb_stub
 import user_stub
 from bff.api.services import Services
 from bff.errors import Saturated
+from bff.upstream.breaker import BreakerPolicy
 from bff.upstream.cache import Cache
 from bff.upstream.guard import Guard
 from bff.upstream.session import DeadlineAdapter
@@ -75,7 +76,7 @@ class Running:
     services: Services
 
     @property
-    def guards(self) -> dict[str, Guard[Any]]:
+    def guards(self) -> dict[str, Guard]:
         """The ways out, by upstream."""
         clients: Any = self.services
         return {"tmdb": clients.tmdb._guard, "users": clients.users._guard}
@@ -170,7 +171,7 @@ class House:
             if fault.name == "refused":
                 guard.session.mount(upstream.url, _Refusing(call.path))
             elif fault.name == "open":
-                guard.breakers._of(call.circuit)._circuit.open()
+                guard.breakers._of(call.circuit, BreakerPolicy())._circuit.open()
             elif fault.name == "full":
                 with suppress(Saturated):
                     while True:

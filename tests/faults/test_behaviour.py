@@ -74,7 +74,7 @@ def test_unknown_films_when_looked_up_again_and_again_then_one_call_each_and_no_
 
 
 @pytest.mark.parametrize(
-    ("age_s", "status"), [(3 * 3600, 200), (DAY_S, 200), (DAY_S + 15_000, 502)]
+    ("age_s", "status"), [(3 * 3600, 200), (DAY_S - 3600, 200), (DAY_S + 15_000, 502)]
 )
 def test_feed_when_every_upstream_fails_then_old_films_are_served_for_a_day(
     house: House, age_s: int, status: int

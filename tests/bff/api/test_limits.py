@@ -19,8 +19,9 @@ from flask.testing import FlaskClient
 from limits import WindowStats
 
 import bff
-from bff.api import limits
-from bff.api.limits import FAIL_OPEN_S, RateLimiter
+from bff import limiter as limiter_module
+from bff.api.limits import RateLimiter
+from bff.limiter import FAIL_OPEN_S
 from config import Config
 from scripts.processes import until
 
@@ -185,7 +186,7 @@ def test_limit_when_no_proxy_is_trusted_then_a_forwarded_address_buys_nothing(
 def test_memory_when_many_callers_have_come_and_gone_then_it_is_given_back() -> None:
     """A counter is forgotten after its window: strangers cannot fill a worker's memory."""
     limiter = RateLimiter(3)
-    storage = limiter._local.storage
+    storage = limiter._limiter._local.storage
     with time_machine.travel("2026-11-28T12:00:00Z", tick=False) as clock:
         for number in range(20_000):
             limiter.hit(f"address:{number}")
@@ -233,7 +234,7 @@ class Redis:
 def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     """Return a running Redis."""
     # A busy machine must not turn a slow answer into a fault.
-    monkeypatch.setattr(limits, "REDIS_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(limiter_module, "REDIS_TIMEOUT_S", 60.0)
     server = Redis(tmp_path)
     server.start()
     yield server
@@ -244,7 +245,7 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the events that the limiter logs."""
     names: list[str] = []
-    monkeypatch.setattr(limits, "event", lambda _log, _level, name, **_: names.append(name))
+    monkeypatch.setattr(limiter_module, "event", lambda _log, _level, name, **_: names.append(name))
     return names
 
 
@@ -301,13 +302,13 @@ def test_redis_when_it_does_not_answer_then_one_request_in_a_while_waits_for_it(
     monkeypatch: pytest.MonkeyPatch, warnings: list[str]
 ) -> None:
     """A server that accepts connections and says nothing costs `REDIS_TIMEOUT_S`, then nothing."""
-    monkeypatch.setattr(limits, "REDIS_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(limiter_module, "REDIS_TIMEOUT_S", 0.01)
     clock = Clock()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = RateLimiter(9, f"redis://127.0.0.1:{silent.getsockname()[1]}/0", clock)
         limiter.hit("user:me")
-        shared = mock.Mock(wraps=limiter._shared)
-        limiter._shared = shared
+        shared = mock.Mock(wraps=limiter._limiter._shared)
+        limiter._limiter._shared = shared
         for _ in range(3):
             limiter.hit("user:me")
         skipped = shared.hit.call_count
@@ -333,7 +334,7 @@ def test_redis_when_one_request_tries_it_again_then_the_others_do_not_wait(
         assert known.wait(60)
         return True
 
-    limiter._shared = shared = mock.Mock(**{"hit.side_effect": slow})
+    limiter._limiter._shared = shared = mock.Mock(**{"hit.side_effect": slow})
     shared.get_window_stats.return_value = WindowStats(0, 8)
     first = threading.Thread(target=limiter.hit, args=("user:me",))
     first.start()

@@ -14,7 +14,7 @@ from bff.context import Deadline, RequestContext
 from bff.fan_out import FanOut
 from tests.bff.upstream.servers import RawServer, RedisServer, Script
 from tests.bff.upstream.tools import Clock
-from tests.bff.upstream.workers import Upstream
+from tests.bff.upstream.workers import Moment, Upstream
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def moment() -> Iterator[time_machine.Traveller]:
+def moment() -> Iterator[Moment]:
     """Stop the clock until it is moved; the monotonic one, which deadlines go by, runs on."""
     with time_machine.travel(1_700_000_000.0, tick=False) as traveller:
         yield traveller

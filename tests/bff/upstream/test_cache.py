@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 import pytest
 import requests
-import time_machine
 
 from bff import context
 from bff.context import Deadline, RequestContext
@@ -23,6 +22,7 @@ from bff.errors import (
     CredentialRefused,
     NotFound,
     RateLimited,
+    Saturated,
     UpstreamError,
     UpstreamFailed,
     UpstreamTimeout,
@@ -41,6 +41,7 @@ from tests.bff.upstream.workers import (
     JSON_TYPE,
     STALE,
     TTL,
+    Moment,
     Upstream,
     Worker,
     Workers,
@@ -113,7 +114,7 @@ def expected(had: str, age: float, fails: type[Exception] | None) -> Any:
 @pytest.mark.parametrize("had", ["nothing", "answer", "missing"])
 @pytest.mark.parametrize("place", ["memory", "tier"])
 def test_cache_when_asked_at_any_age_then_answers_as_its_state_says(
-    moment: time_machine.Traveller,
+    moment: Moment,
     upstream: Upstream,
     tier: Tier,
     place: str,
@@ -149,23 +150,6 @@ def test_cache_when_asked_at_any_age_then_answers_as_its_state_says(
         assert len(upstream.requests) == (0 if kept else 1)
 
 
-def test_cache_when_an_answer_is_past_its_time_then_it_is_served_and_asks_to_be_renewed(
-    moment: time_machine.Traveller, upstream: Upstream, worker: Worker
-) -> None:
-    """The flag that has the fan-out ask anew stands on answers of the grace, and only there."""
-    film = question()
-    worker.ask(film)
-    flags = []
-    for seconds in (0, TTL - 1, 1, GRACE - 1):
-        moment.shift(seconds)
-        known = worker.cache.cached(film)
-        flags.append(known and known.renew)
-    moment.shift(1)
-    assert flags == [False, False, True, True]
-    assert worker.cache.cached(film) is None
-    assert len(upstream.requests) == 1
-
-
 def refresh(worker: Worker, query: Query) -> None:
     """Load as the fan-out does behind a page."""
 
@@ -178,7 +162,7 @@ def refresh(worker: Worker, query: Query) -> None:
 
 @pytest.mark.parametrize("age", [TTL, TTL + GRACE])
 def test_cache_when_a_refresh_fails_then_the_old_answer_says_why_and_the_next_call_waits(
-    moment: time_machine.Traveller, upstream: Upstream, worker: Worker, age: float
+    moment: Moment, upstream: Upstream, worker: Worker, age: float
 ) -> None:
     """For half a second nobody pays for the failure again; a good answer ends it."""
     film = question()
@@ -200,12 +184,15 @@ def test_cache_when_a_refresh_fails_then_the_old_answer_says_why_and_the_next_ca
     again = worker.cache.cached(film)
     assert again is None if age > TTL else again is not None and again.renew
     upstream.gives(NEW)
+    meanwhile: list[Ok[Any] | None] = []
+    upstream.meanwhile = lambda: meanwhile.append(worker.cache.cached(film))
     refresh(worker, film)
+    assert all(one is None or one.stale_because for one in meanwhile)
     assert worker.ask(film) == Ok(NEW, 0, TTL)
 
 
 def test_cache_when_a_list_is_not_found_then_it_is_a_bad_response_and_the_old_one_stays(
-    moment: time_machine.Traveller, upstream: Upstream, worker: Worker, tier: Tier
+    moment: Moment, upstream: Upstream, worker: Worker, tier: Tier
 ) -> None:
     """A list is always there: a 404 in its place is a fault of the way, and kept nowhere."""
     popular = question("popular", names_a_thing=False)
@@ -236,12 +223,7 @@ def test_cache_when_a_list_is_not_found_then_it_is_a_bad_response_and_the_old_on
     ],
 )
 def test_cache_when_tmdb_says_how_long_then_it_is_obeyed_within_bounds(
-    moment: time_machine.Traveller,
-    upstream: Upstream,
-    tier: Tier,
-    says: str,
-    ttl_s: int,
-    fresh_s: int,
+    moment: Moment, upstream: Upstream, tier: Tier, says: str, ttl_s: int, fresh_s: int
 ) -> None:
     """At least 30 seconds, at most the time of the row; the same for who has it from the tier."""
     upstream.gives(NEW, headers={**JSON_TYPE, "Cache-Control": says})
@@ -255,7 +237,7 @@ def test_cache_when_tmdb_says_how_long_then_it_is_obeyed_within_bounds(
 @pytest.mark.parametrize("back_s", [6, 3600, 86_400 * 365])
 @pytest.mark.parametrize("place", ["memory", "tier"])
 def test_cache_when_the_clock_is_set_back_then_answers_are_renewed(
-    moment: time_machine.Traveller, upstream: Upstream, tier: Tier, back_s: float, place: str
+    moment: Moment, upstream: Upstream, tier: Tier, back_s: float, place: str
 ) -> None:
     """An answer from the future is served and asked for anew, and is not fresh for a year."""
     film, worker = question(), Worker(tier)
@@ -275,7 +257,7 @@ def test_cache_when_the_clock_is_set_back_then_answers_are_renewed(
 
 
 def test_cache_when_the_clocks_of_two_machines_differ_a_little_then_answers_are_fresh(
-    moment: time_machine.Traveller, upstream: Upstream, tier: Tier
+    moment: Moment, upstream: Upstream, tier: Tier
 ) -> None:
     """A few seconds in the future are no jump."""
     Worker(tier).ask(question())
@@ -286,7 +268,7 @@ def test_cache_when_the_clocks_of_two_machines_differ_a_little_then_answers_are_
 
 
 def test_cache_when_another_worker_has_renewed_then_its_answer_is_taken(
-    moment: time_machine.Traveller, upstream: Upstream, tier: Tier
+    moment: Moment, upstream: Upstream, tier: Tier
 ) -> None:
     """A refresh looks into the tier first, so that each answer is asked for once a ttl."""
     film, workers = question(), [Worker(tier) for _ in range(3)]
@@ -313,6 +295,25 @@ def test_cache_when_the_answer_comes_as_a_request_gives_up_then_it_is_not_called
     worker.ask(film)
     outcome = worker.cache.fallback(film, UpstreamTimeout("tmdb"))
     assert (value(outcome), outcome.stale_because) == ("new", None)
+
+
+def test_cache_when_a_cold_worker_may_not_ask_then_the_tier_stands_in(
+    moment: Moment, upstream: Upstream, tier: Tier
+) -> None:
+    """Its slots are taken, or the page's time is over: others' answers are as good as its own."""
+    upstream.gives(NEW)
+    film, error = question(), Saturated("tmdb", retry_after_s=1)
+    with pytest.raises(Saturated):
+        Worker(tier).cache.fallback(film, error)
+    Worker(tier).ask(film)
+    assert Worker(tier).cache.fallback(film, error) == Ok(NEW, 0, TTL)
+    moment.shift(TTL + GRACE)
+    outcome = Worker(tier).cache.fallback(film, error)
+    assert outcome == Ok(NEW, TTL + GRACE, 0, Failed("tmdb", Reason.SATURATED, 1))
+    moment.shift(STALE)
+    with pytest.raises(Saturated):
+        Worker(tier).cache.fallback(film, error)
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.usefixtures("upstream")
@@ -351,7 +352,7 @@ def test_cache_when_the_tier_holds_what_another_release_wrote_then_asks(
 
 
 def test_cache_when_it_answers_then_server_timing_tells_hits_from_calls(
-    moment: time_machine.Traveller, upstream: Upstream, worker: Worker
+    moment: Moment, upstream: Upstream, worker: Worker
 ) -> None:
     """One entry for each answer: a call by its outcome, memory as a hit."""
     film = question()
@@ -451,7 +452,7 @@ def test_cache_when_an_answer_is_larger_than_all_of_it_then_it_comes_from_the_ti
 
 
 def test_cache_when_more_comes_than_it_keeps_then_the_unused_go_and_the_tier_has_them(
-    moment: time_machine.Traveller, upstream: Upstream, tier: Tier
+    moment: Moment, upstream: Upstream, tier: Tier
 ) -> None:
     """What was used last stays in memory; what went is not asked for again, not even to fail."""
     worker = Worker(tier, most_bytes=50_000)
@@ -476,7 +477,7 @@ def test_cache_when_more_comes_than_it_keeps_then_the_unused_go_and_the_tier_has
 
 
 def test_cache_when_another_worker_asks_for_too_long_then_the_wait_ends_at_the_deadline(
-    moment: time_machine.Traveller, upstream: Upstream, tier: Tier
+    moment: Moment, upstream: Upstream, tier: Tier
 ) -> None:
     """Nobody asks beside the one that holds the lock; an old answer is served in time."""
     film, worker = question(), Worker(tier, timeout_s=0.1)

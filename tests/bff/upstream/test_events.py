@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from bff.errors import ConnectFailed
+from bff.library_cache import Kept, LibraryCache
 from bff.upstream import events as module
 from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.events import EventStream, events
-from bff.library_cache import Kept, LibraryCache
 from tests.bff.upstream.servers import RawServer, always, answer, reset
 from tests.bff.upstream.tools import Clock, until
 

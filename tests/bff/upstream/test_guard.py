@@ -19,6 +19,7 @@ import time_machine
 import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.context import Deadline, RequestContext
@@ -36,18 +37,19 @@ from bff.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from bff.limiter import Limiter
 from bff.observability import metrics
 from bff.upstream import guard as guard_module
 from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.guard import Guard, retry_after_s
-from bff.upstream.rate import RETRIES_A_MINUTE, Ceiling, Limiter, Pause
+from bff.upstream.rate import RETRIES, Ceiling, Pause
 from bff.upstream.session import MOST_BYTES, configure, prepared
 from tests.bff.upstream.tools import Clock, logged
 
 URL = "http://tmdb.test/3/movie/popular"
 POLICY = BreakerPolicy(failures=5, open_s=60)
 Tmdb = responses.RequestsMock
-Make = Callable[..., Guard[requests.Session]]
+Make = Callable[..., Guard]
 Read = Callable[[requests.Response, bytes], Any]
 
 
@@ -67,12 +69,12 @@ def tmdb() -> Iterator[Tmdb]:
 @pytest.fixture(name="make")
 def _make(clock: Clock) -> Iterator[Make]:
     """Return a maker of guards; `policy` of the breaker, `timeout_s`, `per_second`."""
-    made: list[Guard[requests.Session]] = []
+    made: list[Guard] = []
 
     def make(
         policy: BreakerPolicy | None = None, timeout_s: float = 2.0, per_second: int = 0
-    ) -> Guard[requests.Session]:
-        session, limiter = configure(requests.Session(), 4), Limiter()
+    ) -> Guard:
+        session, limiter = configure(requests.Session(), 4), Limiter(MovingWindowRateLimiter)
         ceiling = Ceiling("tmdb", per_second, limiter) if per_second else None
         pause, breakers = Pause("tmdb", clock=clock), Breakers("tmdb", policy)
         made.append(Guard("tmdb", session, timeout_s, breakers, limiter, pause, ceiling))
@@ -100,13 +102,13 @@ def only_200(response: requests.Response, content: bytes) -> bytes:
     return content
 
 
-def send(guard: Guard[Any], method: str = "GET", read: Read = body, **more: str) -> Any:
+def send(guard: Guard, method: str = "GET", read: Read = body, **more: str) -> Any:
     """Make a call; `operation` and `key` are given where they matter."""
     named = {"operation": "lists", "key": "page 1"} | more
     return guard.send(request=prepared(method, URL, {}), read=read, **named)
 
 
-def failure(guard: Guard[Any], method: str = "GET", **more: Any) -> UpstreamError:
+def failure(guard: Guard, method: str = "GET", **more: Any) -> UpstreamError:
     """Make a call and return how it failed."""
     with pytest.raises(UpstreamError) as caught:
         send(guard, method, **more)
@@ -322,10 +324,10 @@ def test_guard_when_everything_fails_then_ten_retries_a_minute_go_out(
         for number in range(30):
             with pytest.raises((UpstreamFailed, CircuitOpen)):
                 send(guard, key=f"page {number % 2}", operation="lists")
-        assert call.call_count == 30 + RETRIES_A_MINUTE
+        assert call.call_count == 30 + RETRIES.amount
         wall.shift(61)
         failure(guard)
-        assert call.call_count == 32 + RETRIES_A_MINUTE
+        assert call.call_count == 32 + RETRIES.amount
 
 
 def test_guard_when_its_circuit_is_open_then_neither_permits_nor_retries_are_used(

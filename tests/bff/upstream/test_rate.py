@@ -7,13 +7,15 @@ import time
 import limits.storage.memory
 import limits.storage.redis
 import pytest
+from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.errors import RateLimited
+from bff.limiter import Limiter
 from bff.upstream import rate as rate_module
 from bff.upstream import shared as shared_module
-from bff.upstream.rate import RETRIES_A_MINUTE, Ceiling, Limiter, Pause, RetryBudget
+from bff.upstream.rate import Ceiling, Pause
 from tests.bff.upstream.servers import RedisServer
 from tests.bff.upstream.tools import Clock, logged, together
 
@@ -66,7 +68,7 @@ def taken(ceiling: Ceiling, tries: int) -> int:
 
 def test_ceiling_when_callers_press_then_no_second_has_more_than_it_allows(moved: Time) -> None:
     """Whatever their spacing, and nearly as many as it allows."""
-    ceiling, moments = Ceiling("tmdb", 10, Limiter()), []
+    ceiling, moments = Ceiling("tmdb", 10, Limiter(MovingWindowRateLimiter)), []
     began = moved.now
     for step in (0.0, 0.01, 0.05, 0.09, 0.1, 0.3, 0.0, 0.02) * 20:
         moved.now += step
@@ -78,7 +80,7 @@ def test_ceiling_when_callers_press_then_no_second_has_more_than_it_allows(moved
 
 def test_ceiling_when_a_permit_comes_soon_then_a_caller_waits_for_it(moved: Time) -> None:
     """Up to half a second; the wait is that until the oldest call is a second old."""
-    ceiling = Ceiling("tmdb", 2, Limiter())
+    ceiling = Ceiling("tmdb", 2, Limiter(MovingWindowRateLimiter))
     ceiling.take()
     moved.now += 0.7
     ceiling.take()
@@ -91,7 +93,7 @@ def test_ceiling_when_a_permit_comes_too_late_then_says_so_at_once(
     moved: Time, left_s: float, passed_s: float
 ) -> None:
     """Later than half a second, or than the request's deadline: an old answer is better."""
-    ceiling = Ceiling("tmdb", 1, Limiter())
+    ceiling = Ceiling("tmdb", 1, Limiter(MovingWindowRateLimiter))
     ceiling.take()
     moved.now += passed_s
     enter(left_s)
@@ -103,7 +105,7 @@ def test_ceiling_when_a_permit_comes_too_late_then_says_so_at_once(
 
 def test_ceiling_when_refreshes_run_then_a_quarter_is_left_for_callers(moved: Time) -> None:
     """A refresh does not wait: its page is long out."""
-    ceiling = Ceiling("tmdb", 20, Limiter())
+    ceiling = Ceiling("tmdb", 20, Limiter(MovingWindowRateLimiter))
     enter(background=True)
     assert taken(ceiling, 40) == 15
     assert moved.slept == []
@@ -114,7 +116,7 @@ def test_ceiling_when_refreshes_run_then_a_quarter_is_left_for_callers(moved: Ti
 
 def test_ceiling_when_threads_call_at_once_then_they_share_it() -> None:
     """Real threads, real time: twenty permits for a hundred calls that cannot wait."""
-    ceiling = Ceiling("tmdb", 20, Limiter())
+    ceiling = Ceiling("tmdb", 20, Limiter(MovingWindowRateLimiter))
 
     def run(_: int) -> int:
         enter(0)
@@ -123,19 +125,6 @@ def test_ceiling_when_threads_call_at_once_then_they_share_it() -> None:
     began = time.monotonic()
     went = sum(together(50, run))
     assert 20 <= went <= 20 * (1 + int(time.monotonic() - began))
-
-
-# -- the retry budget
-
-
-def test_budget_when_a_minute_is_over_then_there_are_ten_more(moved: Time) -> None:
-    """Of each upstream, whatever another one has used."""
-    limiter = Limiter()
-    tmdb, users = RetryBudget("tmdb", limiter), RetryBudget("users", limiter)
-    for budget in (tmdb, users):
-        assert [budget.take() for _ in range(30)].count(True) == RETRIES_A_MINUTE == 10
-    moved.now += 61
-    assert tmdb.take()
 
 
 # -- pauses
@@ -200,11 +189,12 @@ def test_pause_when_twenty_threads_find_it_over_then_one_of_them_looks(clock: Cl
 
 
 @pytest.mark.e2e
-def test_limiter_when_two_workers_share_a_redis_then_they_have_one_ceiling_and_one_budget(
+def test_limiter_when_two_workers_share_a_redis_then_they_have_one_ceiling(
     redis_server: RedisServer, moved: Time
 ) -> None:
     """Together no more than one alone may have; refreshes leave the same reserve."""
-    limiters = [Limiter(redis_server.connect()) for _ in range(2)]
+    url = f"redis://127.0.0.1:{redis_server.port}/0"
+    limiters = [Limiter(MovingWindowRateLimiter, url) for _ in range(2)]
     one, other = (Ceiling("tmdb", 20, limiter) for limiter in limiters)
     enter(0.1, background=True)
     assert taken(one, 10) + taken(other, 10) == 15
@@ -212,22 +202,6 @@ def test_limiter_when_two_workers_share_a_redis_then_they_have_one_ceiling_and_o
     assert taken(one, 10) + taken(other, 10) == 5
     moved.now += 1.1
     assert taken(other, 30) == 20
-    budgets = [RetryBudget("tmdb", limiter) for limiter in limiters]
-    assert sum(budget.take() for budget in budgets for _ in range(10)) == RETRIES_A_MINUTE
-
-
-@pytest.mark.e2e
-def test_limiter_when_redis_goes_and_comes_back_then_it_counts_in_memory_meanwhile(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No call fails for it."""
-    monkeypatch.setattr(rate_module, "COOLDOWN_S", 0.0)
-    budgets = [RetryBudget("tmdb", Limiter(redis_server.connect())) for _ in range(2)]
-    redis_server.kill()
-    for budget in budgets:
-        assert [budget.take() for _ in range(11)] == [True] * 10 + [False]
-    redis_server.start()
-    assert sum(budget.take() for budget in budgets for _ in range(10)) == RETRIES_A_MINUTE
 
 
 @pytest.mark.e2e

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 import requests
+from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.errors import BadResponse, RateLimited, Unreachable, UpstreamError, UpstreamTimeout
+from bff.limiter import Limiter
 from bff.upstream.breaker import Breakers
 from bff.upstream.guard import Guard
-from bff.upstream.rate import Limiter, Pause
+from bff.upstream.rate import Pause
 from bff.upstream.session import MOST_BYTES, configure, prepared
 from tests.bff.upstream.servers import RawServer, Script, always, answer, make_certificate, reset
 from tests.bff.upstream.tools import until
@@ -36,17 +38,17 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 LONG = HEAD + b"Content-Length: 100000\r\n\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 Serve = Callable[..., RawServer]
-Make = Callable[..., Guard[requests.Session]]
+Make = Callable[..., Guard]
 
 
 @pytest.fixture(name="make")
 def _make() -> Iterator[Make]:
     """Return a maker of guards without a circuit; `timeout_s`, `proxy`, `ipv4_only`."""
-    made: list[Guard[requests.Session]] = []
+    made: list[Guard] = []
 
     def make(timeout_s: float = HANG_S, proxy: str = "", *, ipv4_only: bool = False) -> Guard:
         session = configure(requests.Session(), 4, proxy, ipv4_only=ipv4_only)
-        breakers, limiter = Breakers("tmdb", None), Limiter()
+        breakers, limiter = Breakers("tmdb", None), Limiter(MovingWindowRateLimiter)
         made.append(Guard("tmdb", session, timeout_s, breakers, limiter, Pause("tmdb")))
         return made[-1]
 

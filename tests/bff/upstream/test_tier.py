@@ -15,17 +15,17 @@ from typing import Any
 
 import orjson
 import pytest
-import time_machine
 from requests_cache.backends.base import DictStorage
+from requests_cache.models.response import CachedResponse
 
 from bff.model import Ok
 from bff.upstream import shared
 from bff.upstream import tier as tier_module
 from bff.upstream.shared import connect
-from bff.upstream.tier import FailOpenStorage, FileStorage, Tier, on_files, on_redis
+from bff.upstream.tier import FileStorage, SharedCache, Tier, on_files, on_redis
 from tests.bff.upstream.servers import RedisServer
 from tests.bff.upstream.tools import together
-from tests.bff.upstream.workers import GRACE, JSON_TYPE, TTL, Upstream, Worker, question
+from tests.bff.upstream.workers import GRACE, JSON_TYPE, TTL, Moment, Upstream, Worker, question
 
 OLD, NEW = {"value": "old"}, {"value": "new"}
 KEEP_S = 100_000
@@ -158,7 +158,7 @@ BAD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("gives", BAD.values(), ids=BAD.keys())
 def test_tier_when_garbage_comes_then_it_is_not_kept_and_the_old_answer_stays(
-    moment: time_machine.Traveller, upstream: Upstream, place: Place, gives: dict[str, Any]
+    moment: Moment, upstream: Upstream, place: Place, gives: dict[str, Any]
 ) -> None:
     """It neither enters nor replaces nor deletes; others still have the old answer to serve."""
     upstream.gives(**gives)
@@ -333,17 +333,6 @@ def test_files_when_workers_prune_at_the_same_time_then_nobody_fails(tmp_path: P
         assert list(tmp_path.iterdir()) == []
 
 
-def test_files_when_they_are_cleared_then_nothing_is_kept(
-    upstream: Upstream, tmp_path: Path
-) -> None:
-    """As an operator does it, by requests-cache's own means."""
-    tier = on_files(tmp_path, KEEP_S, 2**30)
-    Worker(tier).ask(question())
-    assert len(tier.session.cache.responses) == 1
-    tier.session.cache.clear()
-    assert list(tmp_path.glob("*.json")) == []
-
-
 # -- losses
 
 
@@ -384,11 +373,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("fault", ["full", "read-only"])
 def test_files_when_the_disk_takes_nothing_then_pages_come_from_tmdb_with_one_warning(
-    moment: time_machine.Traveller,
-    upstream: Upstream,
-    disk: Path,
-    caplog: pytest.LogCaptureFixture,
-    fault: str,
+    moment: Moment, upstream: Upstream, disk: Path, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     """What is there can still be read, and each new answer is asked for once by each worker."""
     tier = on_files(disk / "cache", KEEP_S, 2**30)
@@ -433,12 +418,12 @@ def test_storage_when_it_fails_now_and_then_then_a_warning_a_minute_is_enough(
     """On a disk that is nearly full one write goes through and the next one fails."""
     monkeypatch.setattr(tier_module, "WARN_EVERY_S", every_s)
     inner = Fickle()
-    storage = FailOpenStorage(inner)
+    cache = SharedCache(inner)
     faults = []
     for fails in (True, True, False, True, False, True):
         inner.fails = fails
-        storage["key"] = fails
-        faults.append(bool(storage.fault))
+        cache.save_response(CachedResponse(status_code=200), "key")
+        faults.append(bool(cache.faults))
     assert faults == [True, True, False, True, False, True]
     assert warnings(caplog) == told
 

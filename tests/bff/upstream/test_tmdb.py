@@ -11,14 +11,16 @@ import orjson
 import pytest
 import requests
 import time_machine
+from limits.strategies import MovingWindowRateLimiter
 
 from bff import context, reads
 from bff.context import Deadline, RequestContext
 from bff.errors import BadResponse, CircuitOpen, NotFound, UpstreamFailed
+from bff.limiter import Limiter
 from bff.model import Ok
 from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.guard import Guard
-from bff.upstream.rate import Limiter, Pause
+from bff.upstream.rate import Pause
 from bff.upstream.session import configure
 from bff.upstream.tier import on_files
 from bff.upstream.tmdb import Credential, TmdbClient
@@ -32,7 +34,7 @@ TTL = 300
 def plain(credential: Credential | None = None, policy: BreakerPolicy | None = None) -> TmdbClient:
     """Return a client without a cache."""
     session, breakers = configure(requests.Session(), 4), Breakers("tmdb", policy)
-    guard = Guard("tmdb", session, 20, breakers, Limiter(), Pause("tmdb"))
+    guard = Guard("tmdb", session, 20, breakers, Limiter(MovingWindowRateLimiter), Pause("tmdb"))
     return TmdbClient(BASE, credential or Credential("the-key"), guard, None, TTL)
 
 
@@ -92,16 +94,6 @@ def test_read_when_it_is_made_then_tmdb_gets_its_path_and_parameters(
     sent = dict(parse_qsl(parts.query))
     assert (request.method, parts.path) == ("GET", f"/3{target}")
     assert sent == {"page": "2", **LANGUAGE, **more, "odd": "a&b=ü", "api_key": "the-key"}
-
-
-def test_images_when_no_language_is_asked_for_then_english_ones_and_those_without_text_come(
-    upstream: Upstream,
-) -> None:
-    """TMDB filters pictures by language as well, and most have none."""
-    upstream.gives({}, 500)
-    with pytest.raises(UpstreamFailed):
-        plain().read(reads.BY_NAME["images"], MOVIE).load()
-    assert "include_image_language=en%2Cnull" in str(upstream.requests[0].url)
 
 
 @pytest.mark.parametrize(

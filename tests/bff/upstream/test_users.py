@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 import requests
+from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.errors import (
@@ -21,11 +22,12 @@ from bff.errors import (
     UpstreamError,
     UpstreamFailed,
 )
+from bff.library_cache import SILENCE_S, LibraryCache
+from bff.limiter import Limiter
 from bff.model import Call, Intent, Ok
 from bff.upstream.breaker import Breakers
 from bff.upstream.guard import Guard
-from bff.library_cache import SILENCE_S, LibraryCache
-from bff.upstream.rate import Limiter, Pause
+from bff.upstream.rate import Pause
 from bff.upstream.session import configure
 from bff.upstream.users import UserClient
 from tests.bff.upstream.tools import Clock
@@ -50,7 +52,14 @@ def libraries(clock: Clock) -> LibraryCache:
 def client(libraries: LibraryCache) -> UserClient:
     """Return a client."""
     session = configure(requests.Session(), 4)
-    guard = Guard("users", session, 20, Breakers("users", None), Limiter(), Pause("users"))
+    guard = Guard(
+        "users",
+        session,
+        20,
+        Breakers("users", None),
+        Limiter(MovingWindowRateLimiter),
+        Pause("users"),
+    )
     return UserClient(URL, "the-token", guard, libraries)
 
 
