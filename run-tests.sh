@@ -1,27 +1,31 @@
 #!/usr/bin/env bash
-# Install what is missing and run the test suite: ./run-tests.sh [pytest arguments]
+# Install what is missing and run the tests: ./run-tests.sh [--all] [pytest arguments]
+#
+# Without arguments: what proves the product, in about three minutes, without Node or a browser.
+# --all adds the page in a browser, deployment, several machines and every end-to-end test.
+# A path runs just that.
 set -euo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 "$root/setup.sh" --dev
 cd "$root"
 
-# The quick tests, which start no process and open no socket, run on two processors. The others
-# have real time bounds and the machine to themselves; one file alone is not worth a second start.
-quick=
-before=
+which=(-m "not slow")
+named=
+arguments=()
 for argument in "$@"; do
-  case "$before" in
-    --ignore | --deselect | -k | -m) before= && continue ;; # its value is no choice of a suite
-  esac
-  before=$argument
   case "$argument" in
-    tests/api | tests/api/) quick=yes ;;
-    tests/unit | tests/unit/) ;;
-    -n* | --numprocesses* | --dist* | -s | --capture=no | --pdb | --trace) quick= && break ;;
-    -*) ;;
-    *) if [ -e "${argument%%::*}" ]; then quick= && break; fi ;;
+    --all) which=() ;;
+    -*) arguments+=("$argument") ;;
+    *)
+      if [ -e "${argument%%::*}" ]; then named=yes; fi
+      arguments+=("$argument")
+      ;;
   esac
 done
-if [ -n "$quick" ]; then set -- -n 2 --dist loadfile "$@"; fi
-exec .venv/bin/python -m pytest "$@"
+if [ -n "$named" ]; then
+  which=()
+else
+  which+=(-n 2 --dist loadfile)
+fi
+exec .venv/bin/python -m pytest "${which[@]}" "${arguments[@]}"
