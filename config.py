@@ -285,14 +285,13 @@ class Config:
     log_format: str
     otlp_endpoint: str
     cors_origins: tuple[str, ...]
-    tmdb: UpstreamSettings
+    upstreams: Mapping[str, UpstreamSettings]
     tmdb_api_key: str = field(repr=False)
     tmdb_read_token: str = field(repr=False)
     tmdb_calls_per_second: int
     tmdb_ipv4_only: bool
     ca_bundle: str
     tmdb_proxy: str = field(repr=False)
-    users: UpstreamSettings
     user_service_token: str = field(repr=False)
     user_service_events: bool
     cache: CacheSettings
@@ -306,6 +305,21 @@ class Config:
     threads: int
     pool_threads: int
     trusted_proxy_hops: int
+
+    @property
+    def tmdb(self) -> UpstreamSettings:
+        """How TMDB is reached."""
+        return self.upstreams["tmdb"]
+
+    @property
+    def users(self) -> UpstreamSettings:
+        """How the user service is reached."""
+        return self.upstreams["users"]
+
+    @property
+    def slots(self) -> int:
+        """Calls to all upstreams at once."""
+        return sum(upstream.slots for upstream in self.upstreams.values())
 
     @property
     def tmdb_is_live(self) -> bool:
@@ -325,6 +339,12 @@ class Config:
         )
         deadline_ms = read.integer("PAGE_DEADLINE_MS", 2000, 50, 20_000)
         pool = read.integer("POOL_THREADS", 64, 4, 4096)
+        # Each upstream: the prefix of its settings, and its address.
+        places = {
+            "tmdb": ("TMDB", tmdb_url),
+            "users": ("USER_SERVICE", read.text("USER_SERVICE_URL", users_here, _http_url)),
+        }
+        share = pool // len(places)
         config = cls(
             port=read.integer("PORT", 8000, 1, 65535),
             bind=_bind(read),
@@ -335,20 +355,16 @@ class Config:
             cors_origins=read.texts(
                 "CORS_ORIGINS", ["http://localhost:3000", "http://localhost:8080"], _origins
             ),
-            tmdb=_upstream(read, "TMDB", tmdb_url, deadline_ms, pool),
+            upstreams={
+                name: _upstream(read, prefix, url, deadline_ms, share)
+                for name, (prefix, url) in places.items()
+            },
             tmdb_api_key=api_key,
             tmdb_read_token=token,
             tmdb_calls_per_second=read.integer("TMDB_CALLS_PER_SECOND", 40, 1, 10_000),
             tmdb_ipv4_only=read.boolean("TMDB_IPV4_ONLY", False),
             ca_bundle=read.text("REQUESTS_CA_BUNDLE", check=_file),
             tmdb_proxy=_tmdb_proxy(read, tmdb_url),
-            users=_upstream(
-                read,
-                "USER_SERVICE",
-                read.text("USER_SERVICE_URL", users_here, _http_url),
-                deadline_ms,
-                pool,
-            ),
             user_service_token=read.text("USER_SERVICE_TOKEN", check=_header_value),
             user_service_events=read.boolean("USER_SERVICE_EVENTS", True),
             cache=_cache(read),
@@ -367,12 +383,11 @@ class Config:
             pool_threads=pool,
             trusted_proxy_hops=read.integer("TRUSTED_PROXY_HOPS", 0, 0, 10),
         )
-        slots = config.tmdb.slots + config.users.slots
-        if slots > pool:
+        if config.slots > pool:
+            names = " and ".join(f"{prefix}_CONCURRENT_CALLS" for prefix, _ in places.values())
             read.fault(
-                f"POOL_THREADS: {pool} is below TMDB_CONCURRENT_CALLS and "
-                f"USER_SERVICE_CONCURRENT_CALLS together ({slots}); calls would queue instead "
-                "of being refused"
+                f"POOL_THREADS: {pool} is below {names} together ({config.slots}); calls would "
+                "queue instead of being refused"
             )
         read.close()
         return config
@@ -412,10 +427,10 @@ def _goes_without(netloc: str, host: str, names: str) -> bool:
 
 
 def _upstream(
-    read: _Reader, prefix: str, base_url: str, deadline_ms: int, pool: int
+    read: _Reader, prefix: str, base_url: str, deadline_ms: int, share: int
 ) -> UpstreamSettings:
     timeout_ms = read.integer(f"{prefix}_TIMEOUT_MS", min(1500, deadline_ms), 10, 20_000)
-    slots = read.integer(f"{prefix}_CONCURRENT_CALLS", pool // 2, 1, 4096)
+    slots = read.integer(f"{prefix}_CONCURRENT_CALLS", share, 1, 4096)
     if timeout_ms > deadline_ms:
         read.fault(
             f"{prefix}_TIMEOUT_MS: {timeout_ms} is above PAGE_DEADLINE_MS ({deadline_ms}); "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -51,45 +51,49 @@ class Bff:
 
     def __init__(self, config: Config) -> None:
         self.traces = _traces(config)
-        slots = {"tmdb": config.tmdb.slots, "users": config.users.slots}
+        slots = {name: settings.slots for name, settings in config.upstreams.items()}
         self.fan_out = FanOut(config.pool_threads, slots)
         self.redis = connect(config.redis_url) if config.redis_url else None
-        limiter = Limiter(MovingWindowRateLimiter, config.redis_url)
+        self.limiter = Limiter(MovingWindowRateLimiter, config.redis_url)
         self.tier = _tier(config, self.redis) if config.cache.enabled else None
-        tmdb = Guard(
-            "tmdb",
+        self.guards = {name: self._guard(config, name) for name in config.upstreams}
+        policy = CachePolicy(config.cache.grace_s, config.cache.stale_s, config.cache.answer_bytes)
+        self.cache = Cache(policy, self.tier, self.guards["tmdb"]) if self.tier else None
+        tmdb, users = config.tmdb.base_url, config.users.base_url
+        credential, token = _credential(config), config.user_service_token
+        self.libraries = LibraryCache(config.cache.user_bytes)
+        self.clients: dict[str, Any] = {
+            "tmdb": TmdbClient(
+                tmdb, credential, self.guards["tmdb"], self.cache, config.cache.ttl_s
+            ),
+            "users": UserClient(users, token, self.guards["users"], self.libraries),
+        }
+        self.events = EventStream(users, token, self.libraries, self.guards["users"].breakers.close)
+        if config.user_service_events:
+            self.events.start()
+
+    def _guard(self, config: Config, name: str) -> Guard:
+        """Return the way out to an upstream. TMDB's has a proxy, a ceiling and a pause."""
+        upstream, policy = config.upstreams[name], _breaker_policy(config.breaker)
+        circuits = Breakers(name, policy, self.redis, _circuits(name, upstream.base_url))
+        if name != "tmdb":
+            session = configure(requests.Session(), upstream.slots, ca_bundle=config.ca_bundle)
+            return Guard(name, session, upstream.timeout_s, circuits, self.limiter)
+        return Guard(
+            name,
             configure(
                 self.tier.session if self.tier else requests.Session(),
-                config.tmdb.slots,
+                upstream.slots,
                 config.tmdb_proxy,
                 ipv4_only=config.tmdb_ipv4_only,
                 ca_bundle=config.ca_bundle,
             ),
-            config.tmdb.timeout_s,
-            Breakers("tmdb", _breaker_policy(config.breaker), self.redis, "bff:circuit:tmdb"),
-            limiter,
-            Pause("tmdb", self.redis),
-            Ceiling("tmdb", _calls_per_second(config), limiter),
+            upstream.timeout_s,
+            circuits,
+            self.limiter,
+            Pause(name, self.redis),
+            Ceiling(name, _calls_per_second(config), self.limiter),
         )
-        users = Guard(
-            "users",
-            configure(requests.Session(), config.users.slots, ca_bundle=config.ca_bundle),
-            config.users.timeout_s,
-            Breakers("users", _breaker_policy(config.breaker), self.redis, _users_circuits(config)),
-            limiter,
-        )
-        self.guards = {"tmdb": tmdb, "users": users}
-        policy = CachePolicy(config.cache.grace_s, config.cache.stale_s, config.cache.answer_bytes)
-        self.cache = Cache(policy, self.tier, tmdb) if self.tier else None
-        self.tmdb = TmdbClient(
-            config.tmdb.base_url, _credential(config), tmdb, self.cache, config.cache.ttl_s
-        )
-        self.libraries = LibraryCache(config.cache.user_bytes)
-        address, token = config.users.base_url, config.user_service_token
-        self.users = UserClient(address, token, users, self.libraries)
-        self.events = EventStream(address, token, self.libraries, users.breakers.close)
-        if config.user_service_events:
-            self.events.start()
 
     def health(self) -> Checks:
         """Return what readiness tells of every part; asks no upstream."""
@@ -131,7 +135,7 @@ def create_app(config: Config) -> Flask:
     if config.rate_limit_enabled:
         limiter = limits.RateLimiter(config.rate_limit_per_minute, config.redis_url)
         limits.register(app, limiter, identity)
-    api = docs.register(app, VERSION)
+    api = docs.register(app, VERSION, config.upstreams)
     for blueprint in (dashboard.blp, users.blp, movies.movies, movies.people, health.blp):
         api.register_blueprint(blueprint)
     app.register_blueprint(web.blp)
@@ -144,8 +148,9 @@ def services_of(config: Config, parts: Bff, identity: Identity) -> Services:
     stubs = web.stub_origins(config.tmdb.base_url, config.users.base_url)
     return Services(
         fan_out=parts.fan_out,
-        tmdb=parts.tmdb,
-        users=parts.users,
+        tmdb=parts.clients["tmdb"],
+        users=parts.clients["users"],
+        clients=parts.clients,
         identity=identity,
         encoder=Encoder(config.cache.page_bytes),
         health=parts.health,
@@ -174,7 +179,7 @@ def _subject(config: Config, parts: Bff) -> doctor.Subject:
         cache_dir=None if config.redis_url else config.cache.folder,
         workers=config.workers,
         threads=config.threads,
-        slots=config.tmdb.slots + config.users.slots,
+        slots=config.slots,
         secret_is_short=config.auth.secret_is_short,
     )
 
@@ -206,16 +211,15 @@ def _calls_per_second(config: Config) -> int:
     return total if config.redis_url else max(1, total // config.workers)
 
 
-def _users_circuits(config: Config) -> str:
-    """Return where those who ask the same user service share its circuits.
+def _circuits(name: str, url: str) -> str:
+    """Return where those who ask the same upstream share its circuits.
 
     A machine may have a user service of its own, whose failure is none of the others'.
     """
-    url = config.users.base_url
     host = urlsplit(url).hostname or ""
     here = host in ("localhost", "::1") or host.startswith("127.")
     place = f"{url} on {socket.gethostname()}" if here else url
-    return f"bff:circuit:users:{hashlib.sha256(place.encode()).hexdigest()[:16]}"
+    return f"bff:circuit:{name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}"
 
 
 def _traces(config: Config) -> Traces | None:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
+CREATED = re.compile(r"\bcreate `[^`\n]+`", re.IGNORECASE)  # a step for the reader
 COMMAND = re.compile(r"(?<![\w./-])\./([\w./-]*\w)")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 PATH = re.compile(r"\.?[\w-]+(?:[./-][\w-]+)*/?")
@@ -68,7 +69,7 @@ def _links(root: Path, name: str, prose: str, known: set[str]) -> Iterator[str]:
 def _paths(name: str, prose: str, known: set[str]) -> Iterator[str]:
     tops = {path.partition("/")[0] for path in known}
     names = {path.rpartition("/")[2] for path in known}
-    for code in CODE.findall(prose):
+    for code in CODE.findall(CREATED.sub("", prose)):
         path = code.removeprefix("./")
         if not PATH.fullmatch(path) or path.startswith(MADE):
             continue

@@ -165,12 +165,13 @@ def summary(bff: Config, servers: list[Server]) -> str:
     return "\n".join(
         [
             "Movie Dashboard BFF is up.",
-            f"  try            curl '{here}/api/dashboard/feed'",
+            f"  dashboard      {here}/",
+            f"  API            curl '{here}/api/dashboard/feed'",
             f"  documentation  {here}/docs and {here}/redoc",
             f"  TMDB           {tmdb}",
             f"  user service   {users}",
             f"  logs           {logs}",
-            "Ctrl-C ends everything.",
+            "Ctrl-C stops everything.",
         ]
     )
 

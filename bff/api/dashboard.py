@@ -25,8 +25,7 @@ def feed_page(query: Query) -> Response:
     Required: `movies`. Where the user service does not answer, the marks are null.
     """
     parts = services()
-    user = parts.identity.user()
-    outcomes = parts.fan_out.run(feed.plan(parts.tmdb, parts.users, user, query))
+    outcomes = parts.fan_out.run(feed.plan(parts.tmdb, parts.users, parts.user(), query))
     return parts.encoder.page("feed", outcomes, lambda: feed.assemble(outcomes))
 
 
@@ -40,8 +39,7 @@ def movie_page(query: Query, movie_id: int) -> Response:
     Required: `movie`. It takes one call of TMDB.
     """
     parts = services()
-    user = parts.identity.user()
-    outcomes = parts.fan_out.run(movie.plan(parts.tmdb, parts.users, user, movie_id, query))
+    outcomes = parts.fan_out.run(movie.plan(parts.tmdb, parts.users, parts.user(), movie_id, query))
     return parts.encoder.page("movie", outcomes, lambda: movie.assemble(outcomes))
 
 
@@ -56,8 +54,7 @@ def complete_page(query: Query) -> Response:
     the popular films; the rest stays as it is.
     """
     parts = services()
-    user = parts.identity.user()
-    outcomes = parts.fan_out.run(complete.plan(parts.tmdb, parts.users, user, query))
+    outcomes = parts.fan_out.run(complete.plan(parts.tmdb, parts.users, parts.user(), query))
     more = parts.fan_out.run(complete.plan_recommended(parts.tmdb, outcomes, query))
     return parts.encoder.page(
         "complete", {**outcomes, **more}, lambda: complete.assemble(outcomes, more)
@@ -73,7 +70,6 @@ def search_page(query: Query) -> Response:
 
     Required: `results`. A search that failed is an error, never an empty list.
     """
-    parts = services()
-    user, words = parts.identity.user(), query["query"]
-    outcomes = parts.fan_out.run(search.plan(parts.tmdb, parts.users, user, query))
+    parts, words = services(), query["query"]
+    outcomes = parts.fan_out.run(search.plan(parts.tmdb, parts.users, parts.user(), query))
     return parts.encoder.page(f"search {words}", outcomes, lambda: search.assemble(outcomes, words))

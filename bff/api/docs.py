@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -80,6 +80,9 @@ class Rules(BasePlugin):
 
     spec: APISpec
 
+    def __init__(self, upstreams: Collection[str] = ()) -> None:
+        self._upstreams = list(upstreams)
+
     def init_spec(self, spec: APISpec) -> None:
         """Remember the document."""
         self.spec = spec
@@ -88,6 +91,8 @@ class Rules(BasePlugin):
         """Describe a component by the docstring of its schema; name the variants of a union."""
         kind = schema if isinstance(schema, type) else type(schema)
         told: Json = {"description": _words(kind)}
+        if kind is UpstreamProblemSchema:
+            definition["properties"]["upstream"]["enum"] = self._upstreams
         if issubclass(kind, UnionSchema):
             del definition["type"], definition["properties"]
             names = {tag: _component(self.spec, one) for tag, one in kind.variants.items()}
@@ -157,7 +162,7 @@ def _describe(response: Json) -> None:
             response["description"] = _words(content["schema"])
 
 
-def register(app: Flask, version: str) -> Api:
+def register(app: Flask, version: str, upstreams: Collection[str]) -> Api:
     """Serve the document and its pages; return the API that blueprints register with."""
     app.config.update(
         API_TITLE="Movie Dashboard BFF",
@@ -177,7 +182,7 @@ def register(app: Flask, version: str) -> Api:
         },
     )
     app.url_map.converters.update(tmdb_id=TmdbIdConverter, window=WindowConverter)
-    api = Api(app, spec_kwargs={"extra_plugins": [Rules()]})
+    api = Api(app, spec_kwargs={"extra_plugins": [Rules(upstreams)]})
     api.register_converter(
         TmdbIdConverter, lambda _: {"type": "integer", "minimum": 1, "maximum": MOST_ID}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flask import current_app
 
@@ -18,18 +19,23 @@ from bff.readiness import Checks
 class Services:
     """The parts that the views use; `app.extensions["bff"]`. Thread-safe, all of them.
 
-    `stubs`: addresses of the stubs by upstream, empty where TMDB is live. `close` ends
-    everything that outlives a request.
+    `clients`: those of every upstream, by its name. `stubs`: addresses of the stubs by
+    upstream, empty where TMDB is live. `close` ends everything that outlives a request.
     """
 
     fan_out: FanOut
     tmdb: Tmdb
     users: Users
+    clients: Mapping[str, Any]
     identity: Identity
     encoder: Encoder
     health: Callable[[], Checks]
     close: Callable[[], None]
     stubs: Mapping[str, str]
+
+    def user(self) -> str:
+        """Return whose request this is; raise `Unauthorized`."""
+        return self.identity.user()
 
     @property
     def tmdb_is_live(self) -> bool:

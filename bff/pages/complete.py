@@ -61,8 +61,8 @@ def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
     marks = Marks.of(outcomes["favorites"], outcomes["watchlist"])
     films = optional(picked)
     return {
-        "popular_movies": _films(outcomes["popular"], marks),
-        "trending_movies": _films(outcomes["trending"], marks),
+        "popular_movies": marks.shown(outcomes["popular"], SHOWN),
+        "trending_movies": marks.shown(outcomes["trending"], SHOWN),
         "recommended_for_you": None if films is None else marks.marked(films),
         "continue_watching": _begun(outcomes["history"], marks),
         "stats": _stats(outcomes),
@@ -70,11 +70,6 @@ def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
         "total_pages": popular and popular["total_pages"],
         "sections": said,
     }
-
-
-def _films(outcome: Outcome[Json], marks: Marks) -> list[Json] | None:
-    films = optional(outcome)
-    return None if films is None else marks.marked(films["results"][:SHOWN])
 
 
 def _recommended(outcomes: Outcomes, recommendations: Outcomes) -> Outcome[list[Json]]:

@@ -46,6 +46,11 @@ class Marks:
         """Return the films, each with the user's marks."""
         return [{**film, **self.on(film["id"])} for film in films]
 
+    def shown(self, outcome: Outcome[Json], most: int) -> list[Json] | None:
+        """Return the first films of a list with the user's marks; None: the list is unknown."""
+        films = optional(outcome)
+        return None if films is None else self.marked(films["results"][:most])
+
     @property
     def favorites_count(self) -> int | None:
         """Number of favourites; None: unknown."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
-from marshmallow.fields import Nested
+from marshmallow.fields import Field, Nested
 from marshmallow.validate import Length, Range
 
 from bff.model import Reason
@@ -29,11 +30,15 @@ SHOWN = 12  # films in a row of the complete dashboard
 SHOWN_GENRES = 5
 
 
-def shown(schema: type[AnswerSchema], description: str, most: int) -> Any:
-    """Return the field of a list that is null where it is unknown."""
-    return f.many(
-        schema, f"{description} Null: unknown.", allow_none=True, validate=Length(max=most)
-    )
+def shown(schema: type[AnswerSchema], description: str, most: int, section: str = "") -> Any:
+    """Return the field of a list that is null where it is unknown.
+
+    `section`: the section of the page that it shows, if it is the one that does.
+    """
+    told = f"{description} Null: unknown."
+    field = f.many(schema, told, allow_none=True, validate=Length(max=most))
+    field.metadata["section"] = section
+    return field
 
 
 class SectionSchema(AnswerSchema):
@@ -52,12 +57,28 @@ class SectionSchema(AnswerSchema):
     retry_after = f.maybe_count("Seconds after which asking again may help.", 60)
 
 
-def sections_of(page: str, *names: str) -> Any:
-    """Return the field `sections` of a page."""
+@cache
+def _sections_schema(page: str, names: tuple[str, ...]) -> Any:
     parts: Any = {name: Nested(SectionSchema) for name in names}
     schema = AnswerSchema.from_dict(parts, name=f"{page}SectionsSchema")
     schema.__doc__ = "The parts of the page."
-    return Nested(schema)
+    return schema
+
+
+class PageSchema(AnswerSchema):
+    """A page. `sections` has its `parts`, and each section that a field of `shown` names."""
+
+    parts: ClassVar[tuple[str, ...]] = ()
+    sections = Nested(AnswerSchema)
+
+    def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
+        """Give `sections` an entry for each section of the page."""
+        super().on_bind_field(field_name, field_obj)
+        if field_name == "sections" and isinstance(field_obj, Nested):
+            told = (field.metadata.get("section") for field in self.declared_fields.values())
+            names = (*(name for name in told if name), *self.parts)
+            page = type(self).__name__.removesuffix("Schema")
+            field_obj.nested = _sections_schema(page, names)
 
 
 class MarksSchema(AnswerSchema):
@@ -77,27 +98,27 @@ class MarkedFilmSchema(MarksSchema, FilmSchema):
     """A film with the user's marks."""
 
 
-class FeedSchema(AnswerSchema):
+class FeedSchema(PageSchema):
     """Popular films with the user's marks."""
 
+    parts = ("movies", "favorites", "watchlist")
     movies = f.many(MarkedFilmSchema, "Popular films.")
     total_pages = page_count()
     current_page = page_number()
     total_results = f.count("Number of films on all pages.", 10000)
     favorites_count = f.maybe_count("Number of the user's favourites. Null: unknown.", 3)
     watchlist_count = f.maybe_count("Number of films on the watchlist. Null: unknown.", 2)
-    sections = sections_of("Feed", "movies", "favorites", "watchlist")
 
 
-class EnrichedSearchSchema(AnswerSchema):
+class EnrichedSearchSchema(PageSchema):
     """Films that match, with the user's marks."""
 
+    parts = ("results", "favorites", "watchlist")
     results = f.many(MarkedFilmSchema, "Films that match.")
     query = f.string("What was searched for.", "fight club")
     page = page_number()
     total_pages = page_count()
     total_results = f.count("Number of films on all pages.", 2)
-    sections = sections_of("EnrichedSearch", "results", "favorites", "watchlist")
 
 
 class UserDataSchema(MarksSchema):
@@ -111,16 +132,16 @@ class UserDataSchema(MarksSchema):
     )
 
 
-class EnrichedMovieSchema(MovieDetailsSchema):
+class EnrichedMovieSchema(PageSchema, MovieDetailsSchema):
     """A film with people, related films and the user's data."""
 
+    parts = ("movie", "favorites", "watchlist", "history")
     user_data = Nested(UserDataSchema)
     cast = shown(CastMemberSchema, "First of the cast, by `order`.", SHOWN_PEOPLE)
     crew = shown(CrewMemberSchema, "Directors, writers, others of the crew.", SHOWN_PEOPLE)
     reviews_count = f.maybe_count("Number of reviews. Null: unknown.", 8)
     similar_movies = shown(MarkedFilmSchema, "Films of the same kind.", SHOWN_FILMS)
     recommended_movies = shown(MarkedFilmSchema, "Films that TMDB recommends.", SHOWN_FILMS)
-    sections = sections_of("EnrichedMovie", "movie", "favorites", "watchlist", "history")
 
 
 class BecauseSchema(AnswerSchema):
@@ -170,13 +191,17 @@ class StatsSchema(AnswerSchema):
     )
 
 
-class CompleteDashboardSchema(AnswerSchema):
+class CompleteDashboardSchema(PageSchema):
     """Everything that the first screen shows."""
 
-    popular_movies = shown(MarkedFilmSchema, "Popular films.", SHOWN)
-    trending_movies = shown(MarkedFilmSchema, "Films that trend this week.", SHOWN)
+    parts = ("favorites", "watchlist", "history")
+    popular_movies = shown(MarkedFilmSchema, "Popular films.", SHOWN, "popular")
+    trending_movies = shown(MarkedFilmSchema, "Films that trend this week.", SHOWN, "trending")
     recommended_for_you = shown(
-        RecommendedFilmSchema, "Films that the user may like and does not have yet.", SHOWN
+        RecommendedFilmSchema,
+        "Films that the user may like and does not have yet.",
+        SHOWN,
+        "recommended",
     )
     continue_watching = shown(
         BegunFilmSchema, "Films that were begun and not finished, latest first.", SHOWN
@@ -184,12 +209,3 @@ class CompleteDashboardSchema(AnswerSchema):
     stats = Nested(StatsSchema)
     page = page_number(allow_none=True)
     total_pages = page_count(allow_none=True)
-    sections = sections_of(
-        "CompleteDashboard",
-        "popular",
-        "trending",
-        "recommended",
-        "favorites",
-        "watchlist",
-        "history",
-    )

@@ -51,7 +51,7 @@ class WaitProblemSchema(ProblemSchema):
 class UpstreamProblemSchema(ProblemSchema):
     """A problem document that names the upstream at fault."""
 
-    upstream = f.one_of(("tmdb", "users"), "Which upstream failed.", required=True)
+    upstream = text("Which upstream failed.", "tmdb")  # the document lists them all
     reason = f.one_of((reason.value for reason in Reason), "How it failed.", required=True)
     retry_after = f.integer(
         "Seconds to wait, as in Retry-After; omitted where unknown.", 60, validate=Range(min=1)

@@ -16,6 +16,7 @@ import jwt
 import pytest
 import requests
 
+from bff import reads
 from tests.e2e.conftest import LIVE
 from tests.e2e.stack import Stack
 
@@ -154,9 +155,11 @@ def test_read_when_all_is_well_then_it_answers_with_real_films(live: Stack, path
 
 
 def test_reads_when_held_against_the_document_then_none_is_forgotten(live: Stack) -> None:
-    """Every GET of the OpenAPI document is asked in this file."""
+    """Every GET of the document is asked in this file, but for what one row of a table makes."""
     documented = {
-        path for path, item in live.get("/openapi.json").json()["paths"].items() if "get" in item
+        path
+        for path, item in live.get("/openapi.json").json()["paths"].items()
+        if "get" in item and path not in {row.route for row in reads.READS}
     }
     patterns = {path.split("?")[0] for path in READS} | {"/metrics", "/api/users/history/550"}
     asked = {

@@ -73,7 +73,7 @@ class Started:
 
     def wait_until_up(self) -> None:
         """Return when it says that everything is up."""
-        up = until(lambda: "Ctrl-C ends" in self.text or self.process.poll() is not None, 40)
+        up = until(lambda: "Ctrl-C stops" in self.text or self.process.poll() is not None, 40)
         assert up, self.text
         assert self.process.poll() is None, self.text
 
