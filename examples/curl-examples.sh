@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Every endpoint of the BFF once, and how it fails: examples/curl-examples.sh
-#   BASE_URL           the BFF, http://localhost:8000 unless set
-#   USER_SERVICE_URL   the user service, http://localhost:3001 unless set; its failure is shown
-#                      where it takes orders at /__faults
-# Exits with 1 where an answer is not the expected one. It works on film 603 of the demo user and
-# leaves nothing behind.
+# Call every endpoint of the BFF once, and show how it fails: examples/curl-examples.sh
+#   BASE_URL           the BFF; default http://localhost:8000
+#   USER_SERVICE_URL   the user service; default http://localhost:3001. Its failure is shown if it
+#                      accepts faults at /__faults
+# Exits with 1 if an answer is not the expected one. Uses film 603 of the demo user and cleans up.
 set -euo pipefail
 
 base=${BASE_URL:-http://localhost:8000}
@@ -19,7 +18,7 @@ ask() { # METHOD ADDRESS [curl options]: sets status and body
   body=${answer%$'\n'*}
 }
 
-show() { # STATUS TEXT METHOD PATH [JSON body or curl options]: the answer has STATUS and holds TEXT
+show() { # STATUS TEXT METHOD PATH [JSON body or curl options]: expect STATUS and TEXT in the answer
   local expected=$1 text=$2 method=$3 path=$4 options=("${@:5}")
   if [[ ${options[0]:-} == '{'* ]]; then
     options=(--header 'Content-Type: application/json' --data "${options[0]}")
@@ -34,16 +33,16 @@ show() { # STATUS TEXT METHOD PATH [JSON body or curl options]: the answer has S
 
 heading() { printf '\n-- %s\n' "$1"; }
 
-# What an earlier run may have left.
+# Clean up after an interrupted run.
 for list in favorites watchlist history; do ask DELETE "$base/api/users/$list/$film"; done
 
-heading "Dashboard: one call for each screen"
+heading "Dashboard: one call per screen"
 show 200 '"movies":[{' GET '/api/dashboard/feed?page=1'
 show 200 '"title":"Fight Club"' GET /api/dashboard/movie/550/enriched
 show 200 '"recommended_for_you":[' GET /api/dashboard/complete
 show 200 '"results":[{' GET '/api/dashboard/search/enriched?query=fight%20club'
 
-heading "Films and people: TMDB, guarded and cached"
+heading "Films and people: TMDB, cached and guarded"
 show 200 '"results":[{' GET '/api/movies/popular?language=en-US'
 show 200 '"results":[{' GET /api/movies/trending/day
 show 200 '"results":[{' GET '/api/movies/now-playing?region=US'
@@ -64,7 +63,7 @@ show 200 '"media_type":"person"' GET '/api/search/multi?query=brad%20pitt'
 show 200 '"name":"Brad Pitt"' GET /api/people/287
 show 200 '"cast":[{' GET /api/people/287/credits
 
-heading "The user's own lists"
+heading "The user's lists"
 show 200 '"favorites":[' GET /api/users/favorites
 show 201 '"title":"The Matrix"' POST /api/users/favorites "{\"movie_id\": $film, \"rating\": 4}"
 show 409 '"title":"Conflict"' POST /api/users/favorites "{\"movie_id\": $film}"
@@ -82,7 +81,7 @@ show 200 '"history":[{' GET /api/users/history
 show 200 '"watched_date":null' GET "/api/users/history/$film"
 show 200 '"removed":{' DELETE "/api/users/history/$film"
 
-heading "The service itself"
+heading "The service"
 show 200 '"images":{' GET /api/configuration
 show 200 '"status":"healthy"' GET /health
 show 200 '"status":"healthy"' GET /health/live
@@ -92,7 +91,7 @@ show 200 '"openapi":"3.1' GET /openapi.json
 show 200 '<html' GET /docs
 show 200 '<html' GET /redoc
 
-heading "What is wrong is said: problem documents"
+heading "Errors: problem documents"
 show 404 '"detail":"there is no such film' GET /api/movies/999999999
 show 422 '"errors":{"pag":' GET '/api/movies/popular?pag=1'
 show 422 '"errors":{"page":' GET '/api/movies/popular?page=501'
@@ -104,17 +103,17 @@ show 401 '"status":401' GET /api/users/favorites --header 'Authorization: Bearer
 show 405 '"status":405' PATCH "/api/users/favorites/$film"
 show 200 '"status":422' GET /problems/validation
 
-heading "A page without the user service: films, and null for what nobody knows"
+heading "The feed while the user service fails: films, and null for the unknown"
 ask PUT "$users/__faults" --header 'Content-Type: application/json' --data '{"status": 503}'
 if [[ $status == 200 ]]; then
   trap 'ask DELETE "$users/__faults"' EXIT
-  # The header asks for a newer state of the user's lists than the BFF may have in memory.
+  # This header asks for newer lists than the BFF can have in memory.
   show 200 '"is_favorite":null' GET /api/dashboard/feed --header 'X-Library-Revision: 999999'
   show 502 '"upstream":"users"' GET /api/users/favorites --header 'X-Library-Revision: 999999'
   ask DELETE "$users/__faults"
   trap - EXIT
 else
-  echo "left out: $users takes no orders at /__faults"
+  echo "left out: $users does not accept faults at /__faults"
 fi
 
 if ((wrong)); then
