@@ -885,6 +885,37 @@ export interface components {
              */
             retry_after?: number;
         };
+        /** @description How a part of a page came about. */
+        Section: {
+            /**
+             * @description `ok`; `stale`: an old answer stands in; `unavailable`: unknown, shown as null.
+             * @example ok
+             * @enum {string}
+             */
+            status: "ok" | "stale" | "unavailable";
+            /**
+             * @description Why the part is not, or not quite, what it should be. Null: nothing is wrong.
+             * @example timeout
+             * @enum {string|null}
+             */
+            reason: "timeout" | "circuit_open" | "saturated" | "unreachable" | "rate_limited" | "upstream_error" | "bad_response" | null;
+            /**
+             * @description Seconds since the upstream sent it; only where it is stale.
+             * @example 420
+             */
+            age: number | null;
+            /**
+             * @description Seconds after which asking again may help.
+             * @example 60
+             */
+            retry_after: number | null;
+        };
+        /** @description The parts of the page. */
+        FeedSections: {
+            movies: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
+        };
         /** @description A film with the user's marks. */
         MarkedFilm: {
             /**
@@ -962,39 +993,9 @@ export interface components {
              */
             user_rating: number | null;
         };
-        /** @description How a part of a page came about. */
-        Section: {
-            /**
-             * @description `ok`; `stale`: an old answer stands in; `unavailable`: unknown, shown as null.
-             * @example ok
-             * @enum {string}
-             */
-            status: "ok" | "stale" | "unavailable";
-            /**
-             * @description Why the part is not, or not quite, what it should be. Null: nothing is wrong.
-             * @example timeout
-             * @enum {string|null}
-             */
-            reason: "timeout" | "circuit_open" | "saturated" | "unreachable" | "rate_limited" | "upstream_error" | "bad_response" | null;
-            /**
-             * @description Seconds since the upstream sent it; only where it is stale.
-             * @example 420
-             */
-            age: number | null;
-            /**
-             * @description Seconds after which asking again may help.
-             * @example 60
-             */
-            retry_after: number | null;
-        };
-        /** @description The parts of the page. */
-        FeedSections: {
-            movies: components["schemas"]["Section"];
-            favorites: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-        };
         /** @description Popular films with the user's marks. */
         Feed: {
+            sections: components["schemas"]["FeedSections"];
             /** @description Popular films. */
             movies: components["schemas"]["MarkedFilm"][];
             /**
@@ -1022,7 +1023,6 @@ export interface components {
              * @example 2
              */
             watchlist_count: number | null;
-            sections: components["schemas"]["FeedSections"];
         };
         /** @description A genre. */
         Genre: {
@@ -1092,6 +1092,13 @@ export interface components {
              * @example English
              */
             english_name: string;
+        };
+        /** @description The parts of the page. */
+        EnrichedMovieSections: {
+            movie: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
+            history: components["schemas"]["Section"];
         };
         /** @description What the user did with the film. */
         UserData: {
@@ -1223,13 +1230,6 @@ export interface components {
             /** @description TMDB's id of the credit. Null: unknown. */
             credit_id: string | null;
         };
-        /** @description The parts of the page. */
-        EnrichedMovieSections: {
-            movie: components["schemas"]["Section"];
-            favorites: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-            history: components["schemas"]["Section"];
-        };
         /** @description A film with people, related films and the user's data. */
         EnrichedMovie: {
             /**
@@ -1330,6 +1330,7 @@ export interface components {
             production_countries: components["schemas"]["ProductionCountry"][];
             /** @description Languages that are spoken in it. */
             spoken_languages: components["schemas"]["SpokenLanguage"][];
+            sections: components["schemas"]["EnrichedMovieSections"];
             user_data: components["schemas"]["UserData"];
             /** @description First of the cast, by `order`. Null: unknown. */
             cast: components["schemas"]["CastMember"][] | null;
@@ -1344,7 +1345,15 @@ export interface components {
             similar_movies: components["schemas"]["MarkedFilm"][] | null;
             /** @description Films that TMDB recommends. Null: unknown. */
             recommended_movies: components["schemas"]["MarkedFilm"][] | null;
-            sections: components["schemas"]["EnrichedMovieSections"];
+        };
+        /** @description The parts of the page. */
+        CompleteDashboardSections: {
+            popular: components["schemas"]["Section"];
+            trending: components["schemas"]["Section"];
+            recommended: components["schemas"]["Section"];
+            favorites: components["schemas"]["Section"];
+            watchlist: components["schemas"]["Section"];
+            history: components["schemas"]["Section"];
         };
         /** @description What led to a recommendation. */
         Because: {
@@ -1537,17 +1546,9 @@ export interface components {
             /** @description Genres of the favourites, most frequent first. Null: unknown. */
             favorite_genres: components["schemas"]["GenreCount"][] | null;
         };
-        /** @description The parts of the page. */
-        CompleteDashboardSections: {
-            popular: components["schemas"]["Section"];
-            trending: components["schemas"]["Section"];
-            recommended: components["schemas"]["Section"];
-            favorites: components["schemas"]["Section"];
-            watchlist: components["schemas"]["Section"];
-            history: components["schemas"]["Section"];
-        };
         /** @description Everything that the first screen shows. */
         CompleteDashboard: {
+            sections: components["schemas"]["CompleteDashboardSections"];
             /** @description Popular films. Null: unknown. */
             popular_movies: components["schemas"]["MarkedFilm"][] | null;
             /** @description Films that trend this week. Null: unknown. */
@@ -1567,7 +1568,6 @@ export interface components {
              * @example 500
              */
             total_pages: number | null;
-            sections: components["schemas"]["CompleteDashboardSections"];
         };
         /** @description The parts of the page. */
         EnrichedSearchSections: {
@@ -1577,6 +1577,7 @@ export interface components {
         };
         /** @description Films that match, with the user's marks. */
         EnrichedSearch: {
+            sections: components["schemas"]["EnrichedSearchSections"];
             /** @description Films that match. */
             results: components["schemas"]["MarkedFilm"][];
             /**
@@ -1599,7 +1600,6 @@ export interface components {
              * @example 2
              */
             total_results: number;
-            sections: components["schemas"]["EnrichedSearchSections"];
         };
         /** @description A film among the user's favourites. */
         Favorite: {
