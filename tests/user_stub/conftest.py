@@ -14,12 +14,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -27,6 +29,7 @@ from werkzeug.test import TestResponse
 from config import UserServiceConfig
 from tests.user_stub.postgresql import Server, programs
 from user_stub import create_app
+from user_stub.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 MakeApp = Callable[..., Flask]
@@ -39,13 +42,11 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'users.sqlite'}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.e2e)])
-def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["database_url", pytest.param("postgresql_url", marks=pytest.mark.e2e)])
+def any_database_url(request: pytest.FixtureRequest) -> str:
     """The address of a new database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'users.sqlite'}"
-    server: Server = request.getfixturevalue("postgresql")
-    return server.new_database()
+    url: str = request.getfixturevalue(request.param)
+    return url
 
 
 @pytest.fixture
@@ -54,21 +55,23 @@ def make_app(database_url: str) -> Iterator[MakeApp]:
     apps: list[Flask] = []
 
     def make(*, busy_timeout_s: float = 10, **settings: Any) -> Flask:
-        values: dict[str, Any] = {
-            "port": 3001,
-            "token": "",
-            "database_url": database_url,
-            "fault_profile": "",
-            "log_level": "INFO",
-            **settings,
-        }
-        app = create_app(UserServiceConfig(**values), busy_timeout_s=busy_timeout_s)
+        config = UserServiceConfig(3001, "", database_url, "", "INFO")
+        app = create_app(replace(config, **settings), busy_timeout_s=busy_timeout_s)
         apps.append(app)
         return app
 
     yield make
     for app in apps:
         app.extensions["store"].close()
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store over the test's database, which is prepared."""
+    store = Store(database_url, busy_timeout_s=30)
+    store.prepare()
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")
@@ -124,38 +127,29 @@ def postgresql_url(postgresql: Server) -> str:
 @contextmanager
 def locked(database_url: str) -> Iterator[None]:
     """Hold the write lock of an SQLite file, as another process does that writes."""
-    with closing(sqlite3.connect(file_of(database_url), isolation_level=None)) as connection:
+    path = database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
 
 
-def file_of(database_url: str) -> str:
-    """Return the path of an SQLite file."""
-    return database_url.removeprefix("sqlite:///")
-
-
 def execute(database_url: str, script: str) -> None:
     """Run statements on an SQLite file, beside the service."""
-    with closing(sqlite3.connect(file_of(database_url))) as connection:
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
         connection.executescript(script)
 
 
 def in_parallel(count: int, call: Callable[[int], Result]) -> list[Result]:
     """Run `call` side by side, started together; return the results."""
     together = threading.Barrier(count)
-    results: list[Result] = []
 
-    def run(number: int) -> None:
+    def run(number: int) -> Result:
         together.wait()
-        results.append(call(number))
+        return call(number)
 
-    threads = [threading.Thread(target=run, args=[number]) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
 
 
 def assert_problem(answer: TestResponse, status: int) -> dict[str, Any]:
@@ -183,50 +177,38 @@ class Service:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.log = log
-        self._options = options
-        self._settings = {"DATABASE_URL": database_url, "ENV_FILE": os.devnull, **settings}
+        command = [sys.executable, "-m", "gunicorn", "-c", "user_stub/gunicorn_conf.py"]
+        self._command = [*command, *options, "user_stub.wsgi:app"]
+        own = {"DATABASE_URL": database_url, "ENV_FILE": os.devnull}
+        self._environment = {**os.environ, **own, **settings, "USER_SERVICE_PORT": str(self.port)}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start and wait until the service answers."""
-        command = [sys.executable, "-m", "gunicorn", "-c", "user_stub/gunicorn_conf.py"]
-        command += [*self._options, "user_stub.wsgi:app"]
-        environment = {**os.environ, **self._settings, "USER_SERVICE_PORT": str(self.port)}
         with self.log.open("ab") as log:
             # A group of its own, so that kill reaches the workers too.
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        for _ in range(1200):
+            options = {"cwd": ROOT, "env": self._environment, "start_new_session": True}
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, **options)
+        while self._process.poll() is None:
             try:
-                if self.call("GET", "/health").status == 200:
-                    return
-            except OSError:
-                pass
-            assert self._process.poll() is None, self.log.read_text()
-            time.sleep(0.05)
+                self.call("GET", "/health")
+            except requests.ConnectionError:
+                time.sleep(0.05)
+            else:
+                return
         raise AssertionError(self.log.read_text())
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal master and workers and wait for the end."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        os.killpg(process.pid, number)
-        process.wait()
+        if process is not None:
+            os.killpg(process.pid, number)
+            process.wait()
 
-    def call(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> HTTPResponse:
-        """Send one request on a connection of its own; the body has been read into `answer`."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        if body is not None:
-            named["Content-Type"] = "application/json"
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request(method, path, body=body, headers=named)
-            response = connection.getresponse()
-            response.answer = response.read()  # type: ignore[attr-defined]
-            return response
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send one request on a connection of its own; `options` are those of requests."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return requests.request(method, url, timeout=60, **options)
 
 
 @pytest.fixture
@@ -236,10 +218,9 @@ def start_service(database_url: str, tmp_path: Path) -> Iterator[Callable[..., S
 
     def start(*options: str, **settings: str) -> Service:
         log = tmp_path / f"service-{len(services)}.log"
-        service = Service(database_url, log, *options, **settings)
-        services.append(service)
-        service.start()
-        return service
+        services.append(Service(database_url, log, *options, **settings))
+        services[-1].start()
+        return services[-1]
 
     yield start
     for service in services:
