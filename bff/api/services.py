@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask import current_app
 
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.fan_out import FanOut
-from bff.ports import Tmdb, Users
 from bff.readiness import Checks
+
+if TYPE_CHECKING:
+    from bff.upstream.tmdb import TmdbClient
+    from bff.upstream.users import UserClient
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class Services:
     """
 
     fan_out: FanOut
-    tmdb: Tmdb
-    users: Users
+    tmdb: TmdbClient
+    users: UserClient
     identity: Identity
     encoder: Encoder
     health: Callable[[], Checks]
