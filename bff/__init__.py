@@ -14,8 +14,19 @@ from limits.strategies import MovingWindowRateLimiter
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bff import doctor
-from bff.api import cors, dashboard, docs, health, lifecycle, limits, movies, problems, users, web
-from bff.api.app import App
+from bff.api import (
+    cors,
+    dashboard,
+    docs,
+    encode,
+    health,
+    lifecycle,
+    limits,
+    movies,
+    problems,
+    users,
+    web,
+)
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.api.services import Services
@@ -118,7 +129,7 @@ class Bff:
 def create_app(config: Config) -> Flask:
     """Build the app. Call it in the process that serves: threads do not survive a fork."""
     _logging(config)
-    app = App(__name__, static_folder=None)
+    app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=MOST_BODY_BYTES, PROPAGATE_EXCEPTIONS=False)
     if config.trusted_proxy_hops:
         hops = config.trusted_proxy_hops
@@ -131,6 +142,7 @@ def create_app(config: Config) -> Flask:
     app.extensions["bff"] = services_of(config, parts, identity)
     lifecycle.register(app, config.page_deadline_s)
     problems.register(app)
+    encode.register(app)
     cors.register(app, config.cors_origins)
     if config.rate_limit_enabled:
         limiter = limits.RateLimiter(config.rate_limit_per_minute, config.redis_url)

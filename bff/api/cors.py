@@ -1,9 +1,9 @@
-"""Which other origins may read the answers: flask-cors, asked only where a browser asks."""
+"""Which other origins may read the answers."""
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
-from flask_cors.core import get_cors_options, set_cors_headers
+from flask import Flask, Response
+from flask_cors import CORS
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
 EXPOSED = [
@@ -13,27 +13,21 @@ EXPOSED = [
 
 
 def register(app: Flask, origins: tuple[str, ...]) -> None:
-    """Allow `origins`. Without an Origin header there is nothing to answer, and no time is spent.
-
-    `Vary: Origin` stands on every answer all the same, or a shared cache would
-    hand a page that was stored without CORS headers to a browser that needs them.
-    """
-    options = get_cors_options(
+    """Allow `origins` to read every answer."""
+    CORS(
         app,
-        {
-            "origins": list(origins),
-            "methods": METHODS,
-            "expose_headers": EXPOSED,
-            "max_age": 600,
-            "vary_header": False,  # set below, for every answer and not for some
-        },
+        origins=list(origins),
+        methods=METHODS,
+        expose_headers=EXPOSED,
+        max_age=600,
+        always_send=False,
+        vary_header=False,
     )
 
     @app.after_request
-    def allow(response: Response) -> Response:
-        vary = response.headers.get("Vary")
-        if vary is None or "Origin" not in vary:
-            response.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
-        if "HTTP_ORIGIN" in request.environ:
-            return set_cors_headers(response, options)
+    def vary(response: Response) -> Response:
+        # Also without an Origin header: a shared cache must not give a page that it stored
+        # without CORS headers to a browser that needs them.
+        if "Origin" not in response.headers.get("Vary", ""):
+            response.vary.add("Origin")
         return response

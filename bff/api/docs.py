@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
-from functools import lru_cache
+from collections.abc import Collection
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import flask
 import flask_smorest
-import orjson
 from apispec import APISpec, BasePlugin
 from flask import Flask, Response
 from marshmallow import Schema
 from werkzeug.exceptions import HTTPException
 
-from bff.api import encode, problems
+from bff.api import problems
 from bff.api.blueprint import TmdbIdConverter, WindowConverter, refuse_query
 from bff.schemas.base import UnionSchema
 from bff.schemas.problems import ProblemSchema, UpstreamProblemSchema
@@ -26,9 +24,6 @@ from bff.schemas.tmdb import MOST_ID
 
 Json = dict[str, Any]
 UI_FILES = Path(__file__).resolve().parents[2] / "docs_ui"
-HTML = "text/html; charset=utf-8"
-# As long as a release lasts these answers stay as they are, and a client asks once in a while.
-FOR_A_WHILE = "public, max-age=300"
 DESCRIPTION = Path(__file__).with_name("description.md").read_text(encoding="utf-8").rstrip()
 TAGS = {
     "Dashboard": "One call for each screen: films of TMDB with what the user did with them.",
@@ -196,18 +191,9 @@ def register(app: Flask, version: str, upstreams: Collection[str]) -> Api:
     parts.response("NOT_MODIFIED", _not_modified(), lazy=True)
     for kind in problems.KINDS.values():
         parts.response(HTTPStatus(kind.status).name, _problem(kind), lazy=True)
-    views = app.view_functions
-    for name, view, content_type, cache in (
-        ("openapi_json", lambda: orjson.dumps(api.spec.to_dict()), encode.JSON, FOR_A_WHILE),
-        ("openapi_swagger_ui", views["api-docs.openapi_swagger_ui"], HTML, "no-cache"),
-        ("openapi_redoc", views["api-docs.openapi_redoc"], HTML, "no-cache"),
-    ):
-        app.endpoint(f"api-docs.{name}")(_made_once(view, content_type, cache))
-    app.register_blueprint(
-        flask.Blueprint(
-            "docs_ui", __name__, static_folder=str(UI_FILES), static_url_path="/docs-ui"
-        )
-    )
+    app.before_request_funcs.setdefault("api-docs", []).append(refuse_query)
+    ui = flask.Blueprint("docs_ui", __name__, static_folder=UI_FILES, static_url_path="/docs-ui")
+    app.register_blueprint(ui)
     app.add_url_rule("/problems/<name>", "problem", problem_kind)
     return api
 
@@ -237,30 +223,15 @@ def _problem(kind: problems.Kind) -> Json:
     }
 
 
-def _made_once(view: Callable[[], Any], content_type: str, cache: str) -> Callable[[], Response]:
-    """Return a view that is rendered once, and that clients may cache."""
-
-    @lru_cache(1)
-    def made() -> bytes:
-        return flask.make_response(view()).get_data()
-
-    def page() -> Response:
-        refuse_query()
-        return encode.settled(made(), content_type, cache)
-
-    return page
-
-
-def problem_kind(name: str) -> Response:
+def problem_kind(name: str) -> Json:
     """Explain a kind of problem: where the `type` of a problem document leads."""
     refuse_query()
     kind = problems.KINDS.get(name)
     if kind is None:
         flask.abort(404, "there is no such kind of problem")
-    told = {
+    return {
         "type": f"/problems/{kind.name}",
         "title": kind.title,
         "status": kind.status,
         "advice": kind.advice,
     }
-    return encode.settled(orjson.dumps(told), encode.JSON, FOR_A_WHILE)

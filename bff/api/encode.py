@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from cachetools import LRUCache
-from flask import Response, request
+from flask import Flask, Response, request
 from prometheus_client import Counter
 from werkzeug.datastructures import Headers
 
@@ -112,17 +113,23 @@ class Encoder:
         return encoded
 
 
+def register(app: Flask) -> None:
+    """Give what lies outside of `/api`, such as documents and health, an ETag; answer its 304."""
+
+    @app.after_request
+    def conditional(response: Response) -> Response:
+        reads = request.method in ("GET", "HEAD") and not request.path.startswith("/api/")
+        if reads and response.status_code == HTTPStatus.OK and "ETag" not in response.headers:
+            response.headers.setdefault("Cache-Control", "no-cache")
+            response.add_etag()
+            response.make_conditional(request)
+        return response
+
+
 def written(body: Json, status: int = 200) -> Response:
     """Answer a write."""
     return Response(
         orjson.dumps(body), status, [("Content-Type", JSON), ("Cache-Control", "no-store")]
-    )
-
-
-def settled(body: bytes, kind: str, cache: str = "no-store") -> Response:
-    """Answer what has no sections, such as a document. `kind`: Content-Type; `cache`: how long."""
-    return _conditional(
-        Encoded(body, _tag(body)), [("Content-Type", kind), ("Cache-Control", cache)]
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 from flask import Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from bff.api import encode
 from bff.api.blueprint import Blueprint, refuse_query
+from bff.api.encode import JSON, SERVICE
 from bff.api.services import services
 from bff.observability import metrics
 from bff.schemas.service import HealthSchema, ReadinessSchema
@@ -22,7 +24,7 @@ blp.before_request(refuse_query)
 @blp.response(200, HealthSchema)
 def health() -> Response:
     """Tell that the process answers"""
-    return _alive()
+    return _json({"status": "healthy", "service": SERVICE, "version": _version()})
 
 
 @blp.route("/health/live")
@@ -30,7 +32,7 @@ def health() -> Response:
 @blp.response(200, HealthSchema)
 def live() -> Response:
     """Tell that the process answers, as `/health` does"""
-    return _alive()
+    return _json({"status": "healthy", "service": SERVICE, "version": _version()})
 
 
 @blp.route("/health/ready")
@@ -51,14 +53,11 @@ def ready() -> Response:
         "status": worst,
         "version": _version().partition(".")[0],
         "releaseId": _version(),
-        "serviceId": encode.SERVICE,
+        "serviceId": SERVICE,
         "description": "what this worker knows; asking it costs no upstream call",
         "checks": checks,
     }
-    text = orjson.dumps(body)
-    if worst == "fail":
-        return Response(text, 503, {"Cache-Control": "no-store"}, content_type=HEALTH_JSON)
-    return encode.settled(text, HEALTH_JSON)
+    return _json(body, 503 if worst == "fail" else 200, HEALTH_JSON)
 
 
 @blp.route("/metrics")
@@ -66,12 +65,11 @@ def ready() -> Response:
 @blp.response(200, {"type": "string"}, content_type="text/plain", description="Metrics.")
 def prometheus() -> Response:
     """Get the metrics of all workers, in Prometheus' text format"""
-    return encode.settled(metrics.exposition(), CONTENT_TYPE_LATEST)
+    return Response(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
-def _alive() -> Response:
-    body = {"status": "healthy", "service": encode.SERVICE, "version": _version()}
-    return encode.settled(orjson.dumps(body), encode.JSON)
+def _json(body: dict[str, Any], status: int = 200, kind: str = JSON) -> Response:
+    return Response(orjson.dumps(body), status, {"Cache-Control": "no-store"}, content_type=kind)
 
 
 def _version() -> str:

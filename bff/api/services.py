@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
 from bff.api.encode import Encoder
 from bff.api.identity import Identity
 from bff.fan_out import FanOut
-from bff.ports import Tmdb, Users
 from bff.readiness import Checks
+
+if TYPE_CHECKING:
+    from bff.upstream.tmdb import TmdbClient
+    from bff.upstream.users import UserClient
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class Services:
     """
 
     fan_out: FanOut
-    tmdb: Tmdb
-    users: Users
+    tmdb: TmdbClient
+    users: UserClient
     clients: Mapping[str, Any]
     identity: Identity
     encoder: Encoder

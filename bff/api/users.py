@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import orjson
 from flask import Response
-from flask.views import MethodView
 
 from bff.api import encode, identity
 from bff.api.blueprint import Blueprint, refuse_query
@@ -40,154 +39,152 @@ repeatable = partial(blp.arguments, bodies.IdempotencySchema, location="headers"
 added = partial(blp.alt_response, 201, description="The film was added.", success=True)
 
 
-@blp.route("/favorites")
-class Favorites(MethodView):
-    """The user's favourites."""
-
-    @blp.doc(operationId="listFavorites")
-    @blp.response(200, library.FavoritesSchema)
-    def get(self) -> Response:
-        """List the user's favorites"""
-        return _list("favorites")
-
-    @blp.doc(operationId="addFavorite")
-    @repeatable()
-    @blp.arguments(bodies.FavoriteEntrySchema)
-    @blp.response(201, library.FavoriteWrittenSchema, headers={**LOCATION, **SENT})
-    def post(self, headers: Headers, body: Json) -> Response:
-        """Add a film to the user's favorites
-
-        What the body omits (title, poster, release date, genres) comes from TMDB; a film that
-        TMDB does not know is 404. One that is there already is 409; PUT changes it.
-        """
-        return _add("favorites", headers, body)
+@blp.get("/favorites")
+@blp.doc(operationId="listFavorites")
+@blp.response(200, library.FavoritesSchema)
+def list_favorites() -> Response:
+    """List the user's favorites"""
+    return _list("favorites")
 
 
-@blp.route("/favorites/<tmdb_id:movie_id>")
-class Favorite(MethodView):
-    """One favourite."""
+@blp.post("/favorites")
+@blp.doc(operationId="addFavorite")
+@repeatable()
+@blp.arguments(bodies.FavoriteEntrySchema)
+@blp.response(201, library.FavoriteWrittenSchema, headers={**LOCATION, **SENT})
+def add_favorite(headers: Headers, body: Json) -> Response:
+    """Add a film to the user's favorites
 
-    @blp.doc(operationId="getFavorite")
-    @blp.response(200, library.FavoriteSchema)
-    def get(self, movie_id: int) -> Response:
-        """Get a film of the user's favorites"""
-        return _get("favorites", movie_id)
-
-    @blp.doc(operationId="setFavorite")
-    @repeatable()
-    @blp.arguments(bodies.FavoriteChangeSchema)
-    @blp.response(200, library.FavoriteWrittenSchema, headers=SENT)
-    @added(schema=library.FavoriteWrittenSchema)
-    def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
-        """Set or change a film of the user's favorites
-
-        Setting the same twice changes nothing. An entry that is there keeps what the body omits,
-        and TMDB is not asked. A new one is completed from TMDB; a film that TMDB does not know
-        is 404. 201: it is new; 200: it was there.
-        """
-        return _set("favorites", headers, body, movie_id)
-
-    @blp.doc(operationId="removeFavorite")
-    @repeatable()
-    @blp.response(200, library.FavoriteRemovedSchema, headers=SENT)
-    def delete(self, headers: Headers, movie_id: int) -> Response:
-        """Remove a film from the user's favorites"""
-        return _remove("favorites", headers, movie_id)
+    What the body omits (title, poster, release date, genres) comes from TMDB; a film that
+    TMDB does not know is 404. One that is there already is 409; PUT changes it.
+    """
+    return _add("favorites", headers, body)
 
 
-@blp.route("/watchlist")
-class Watchlist(MethodView):
-    """What the user wants to watch."""
-
-    @blp.doc(operationId="listWatchlist")
-    @blp.response(200, library.WatchlistSchema)
-    def get(self) -> Response:
-        """List the user's watchlist"""
-        return _list("watchlist")
-
-    @blp.doc(operationId="addToWatchlist")
-    @repeatable()
-    @blp.arguments(bodies.WatchlistEntrySchema)
-    @blp.response(201, library.WatchlistItemWrittenSchema, headers={**LOCATION, **SENT})
-    def post(self, headers: Headers, body: Json) -> Response:
-        """Add a film to the user's watchlist
-
-        As for the favorites: TMDB completes what the body omits; 409 where it is there already.
-        """
-        return _add("watchlist", headers, body)
+@blp.get("/favorites/<tmdb_id:movie_id>")
+@blp.doc(operationId="getFavorite")
+@blp.response(200, library.FavoriteSchema)
+def get_favorite(movie_id: int) -> Response:
+    """Get a film of the user's favorites"""
+    return _get("favorites", movie_id)
 
 
-@blp.route("/watchlist/<tmdb_id:movie_id>")
-class WatchlistItem(MethodView):
-    """One film of the watchlist."""
+@blp.put("/favorites/<tmdb_id:movie_id>")
+@blp.doc(operationId="setFavorite")
+@repeatable()
+@blp.arguments(bodies.FavoriteChangeSchema)
+@blp.response(200, library.FavoriteWrittenSchema, headers=SENT)
+@added(schema=library.FavoriteWrittenSchema)
+def set_favorite(headers: Headers, body: Json, movie_id: int) -> Response:
+    """Set or change a film of the user's favorites
 
-    @blp.doc(operationId="getWatchlistItem")
-    @blp.response(200, library.WatchlistItemSchema)
-    def get(self, movie_id: int) -> Response:
-        """Get a film of the user's watchlist"""
-        return _get("watchlist", movie_id)
-
-    @blp.doc(operationId="setWatchlistItem")
-    @repeatable()
-    @blp.arguments(bodies.WatchlistChangeSchema)
-    @blp.response(200, library.WatchlistItemWrittenSchema, headers=SENT)
-    @added(schema=library.WatchlistItemWrittenSchema)
-    def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
-        """Set or change a film of the user's watchlist
-
-        As for the favorites. 201: it is new; 200: it was there.
-        """
-        return _set("watchlist", headers, body, movie_id)
-
-    @blp.doc(operationId="removeFromWatchlist")
-    @repeatable()
-    @blp.response(200, library.WatchlistItemRemovedSchema, headers=SENT)
-    def delete(self, headers: Headers, movie_id: int) -> Response:
-        """Remove a film from the user's watchlist"""
-        return _remove("watchlist", headers, movie_id)
+    Setting the same twice changes nothing. An entry that is there keeps what the body omits,
+    and TMDB is not asked. A new one is completed from TMDB; a film that TMDB does not know
+    is 404. 201: it is new; 200: it was there.
+    """
+    return _set("favorites", headers, body, movie_id)
 
 
-@blp.route("/history")
-class History(MethodView):
-    """What the user has begun to watch."""
-
-    @blp.doc(operationId="listHistory")
-    @blp.response(200, library.HistorySchema)
-    def get(self) -> Response:
-        """List the user's history"""
-        return _list("history")
+@blp.delete("/favorites/<tmdb_id:movie_id>")
+@blp.doc(operationId="removeFavorite")
+@repeatable()
+@blp.response(200, library.FavoriteRemovedSchema, headers=SENT)
+def remove_favorite(headers: Headers, movie_id: int) -> Response:
+    """Remove a film from the user's favorites"""
+    return _remove("favorites", headers, movie_id)
 
 
-@blp.route("/history/<tmdb_id:movie_id>")
-class HistoryItem(MethodView):
-    """One film of the history."""
+@blp.get("/watchlist")
+@blp.doc(operationId="listWatchlist")
+@blp.response(200, library.WatchlistSchema)
+def list_watchlist() -> Response:
+    """List the user's watchlist"""
+    return _list("watchlist")
 
-    @blp.doc(operationId="getHistoryItem")
-    @blp.response(200, library.HistoryItemSchema)
-    def get(self, movie_id: int) -> Response:
-        """Get a film of the user's history"""
-        return _get("history", movie_id)
 
-    @blp.doc(operationId="setProgress")
-    @repeatable()
-    @blp.arguments(bodies.ProgressSchema)
-    @blp.response(200, library.HistoryItemWrittenSchema, headers=SENT)
-    @added(schema=library.HistoryItemWrittenSchema)
-    def put(self, headers: Headers, body: Json, movie_id: int) -> Response:
-        """Set or change a film of the user's history
+@blp.post("/watchlist")
+@blp.doc(operationId="addToWatchlist")
+@repeatable()
+@blp.arguments(bodies.WatchlistEntrySchema)
+@blp.response(201, library.WatchlistItemWrittenSchema, headers={**LOCATION, **SENT})
+def add_to_watchlist(headers: Headers, body: Json) -> Response:
+    """Add a film to the user's watchlist
 
-        `watched_date` is set when the progress reaches 0.95. The first progress of a film takes
-        title and the like from TMDB; the next ones do without it. 201: it is new; 200: it was
-        there.
-        """
-        return _set("history", headers, body, movie_id)
+    As for the favorites: TMDB completes what the body omits; 409 where it is there already.
+    """
+    return _add("watchlist", headers, body)
 
-    @blp.doc(operationId="removeFromHistory")
-    @repeatable()
-    @blp.response(200, library.HistoryItemRemovedSchema, headers=SENT)
-    def delete(self, headers: Headers, movie_id: int) -> Response:
-        """Remove a film from the user's history"""
-        return _remove("history", headers, movie_id)
+
+@blp.get("/watchlist/<tmdb_id:movie_id>")
+@blp.doc(operationId="getWatchlistItem")
+@blp.response(200, library.WatchlistItemSchema)
+def get_watchlist_item(movie_id: int) -> Response:
+    """Get a film of the user's watchlist"""
+    return _get("watchlist", movie_id)
+
+
+@blp.put("/watchlist/<tmdb_id:movie_id>")
+@blp.doc(operationId="setWatchlistItem")
+@repeatable()
+@blp.arguments(bodies.WatchlistChangeSchema)
+@blp.response(200, library.WatchlistItemWrittenSchema, headers=SENT)
+@added(schema=library.WatchlistItemWrittenSchema)
+def set_watchlist_item(headers: Headers, body: Json, movie_id: int) -> Response:
+    """Set or change a film of the user's watchlist
+
+    As for the favorites. 201: it is new; 200: it was there.
+    """
+    return _set("watchlist", headers, body, movie_id)
+
+
+@blp.delete("/watchlist/<tmdb_id:movie_id>")
+@blp.doc(operationId="removeFromWatchlist")
+@repeatable()
+@blp.response(200, library.WatchlistItemRemovedSchema, headers=SENT)
+def remove_from_watchlist(headers: Headers, movie_id: int) -> Response:
+    """Remove a film from the user's watchlist"""
+    return _remove("watchlist", headers, movie_id)
+
+
+@blp.get("/history")
+@blp.doc(operationId="listHistory")
+@blp.response(200, library.HistorySchema)
+def list_history() -> Response:
+    """List the user's history"""
+    return _list("history")
+
+
+@blp.get("/history/<tmdb_id:movie_id>")
+@blp.doc(operationId="getHistoryItem")
+@blp.response(200, library.HistoryItemSchema)
+def get_history_item(movie_id: int) -> Response:
+    """Get a film of the user's history"""
+    return _get("history", movie_id)
+
+
+@blp.put("/history/<tmdb_id:movie_id>")
+@blp.doc(operationId="setProgress")
+@repeatable()
+@blp.arguments(bodies.ProgressSchema)
+@blp.response(200, library.HistoryItemWrittenSchema, headers=SENT)
+@added(schema=library.HistoryItemWrittenSchema)
+def set_progress(headers: Headers, body: Json, movie_id: int) -> Response:
+    """Set or change a film of the user's history
+
+    `watched_date` is set when the progress reaches 0.95. The first progress of a film takes
+    title and the like from TMDB; the next ones do without it. 201: it is new; 200: it was
+    there.
+    """
+    return _set("history", headers, body, movie_id)
+
+
+@blp.delete("/history/<tmdb_id:movie_id>")
+@blp.doc(operationId="removeFromHistory")
+@repeatable()
+@blp.response(200, library.HistoryItemRemovedSchema, headers=SENT)
+def remove_from_history(headers: Headers, movie_id: int) -> Response:
+    """Remove a film from the user's history"""
+    return _remove("history", headers, movie_id)
 
 
 def _list(name: str) -> Response:

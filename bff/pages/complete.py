@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bff.model import Failed, Ok, Outcome, Outcomes, Plan
 from bff.pages import recommended
 from bff.pages.marks import Marks
 from bff.pages.sections import optional, required, section, sections
-from bff.ports import Params, Tmdb, Users
+
+if TYPE_CHECKING:
+    from bff.upstream.tmdb import Params, TmdbClient
+    from bff.upstream.users import UserClient
 
 Json = dict[str, Any]
 
@@ -18,7 +21,7 @@ GENRES = 5
 FINISHED = 0.95  # from here on a film counts as watched
 
 
-def plan(tmdb: Tmdb, users: Users, user: str, params: Params) -> Plan:
+def plan(tmdb: TmdbClient, users: UserClient, user: str, params: Params) -> Plan:
     """Name the calls of the first stage; `params`: page, language, region."""
     paged = dict(params)
     unpaged = {name: value for name, value in paged.items() if name != "page"}
@@ -31,7 +34,7 @@ def plan(tmdb: Tmdb, users: Users, user: str, params: Params) -> Plan:
     }
 
 
-def plan_recommended(tmdb: Tmdb, outcomes: Outcomes, params: Params) -> Plan:
+def plan_recommended(tmdb: TmdbClient, outcomes: Outcomes, params: Params) -> Plan:
     """Name the calls that follow from the favourites; none where they are unknown or empty."""
     known = optional(outcomes["favorites"])
     unpaged = {name: value for name, value in params.items() if name != "page"}

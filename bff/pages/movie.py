@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bff.model import Outcome, Outcomes, Plan
 from bff.pages.marks import Marks, by_movie
 from bff.pages.sections import optional, required, sections
-from bff.ports import Params, Tmdb, Users
+
+if TYPE_CHECKING:
+    from bff.upstream.tmdb import Params, TmdbClient
+    from bff.upstream.users import UserClient
 
 Json = dict[str, Any]
 BLOCKS = ("credits", "reviews", "similar", "recommendations")
 
 
-def plan(tmdb: Tmdb, users: Users, user: str, movie_id: int, params: Params) -> Plan:
+def plan(tmdb: TmdbClient, users: UserClient, user: str, movie_id: int, params: Params) -> Plan:
     """Name the calls of the film page; one of them goes to TMDB."""
     return {
         "movie": tmdb.enriched(movie_id, params),

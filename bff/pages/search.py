@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bff.model import Outcomes, Plan
 from bff.pages.marks import Marks
 from bff.pages.sections import required, sections
-from bff.ports import Params, Tmdb, Users
+
+if TYPE_CHECKING:
+    from bff.upstream.tmdb import Params, TmdbClient
+    from bff.upstream.users import UserClient
 
 
-def plan(tmdb: Tmdb, users: Users, user: str, params: Params) -> Plan:
+def plan(tmdb: TmdbClient, users: UserClient, user: str, params: Params) -> Plan:
     """Name the calls of the search; `params`: query, page, year, include_adult and the like."""
     return {
         "results": tmdb.search(params),

@@ -88,7 +88,7 @@ def test_document_when_it_is_served_then_it_is_json_that_can_be_cached(
 
     assert first.content_type == "application/json"
     assert first.data == second.data
-    assert first.headers["Cache-Control"] == "public, max-age=300"
+    assert first.headers["Cache-Control"] == "no-cache"
 
 
 def test_judge_when_an_answer_is_not_as_documented_then_it_says_so(document: Document) -> None:
