@@ -10,9 +10,11 @@ import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -122,49 +124,17 @@ def _server_tls() -> ssl.SSLContext:
     return tls
 
 
-_made: list[Path] = []
-
-
+@cache
 def make_certificate() -> Path:
-    """Return a key and a certificate for 127.0.0.1, made on the spot."""
-    if not _made:
-        import datetime
-        import ipaddress
-        import tempfile
-
-        x509 = pytest.importorskip("cryptography.x509", reason="cryptography is not installed")
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        path = Path(tempfile.mkdtemp()) / "localhost.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        _made.append(path)
-    return _made[0]
+    """Return a file with a key and its certificate for 127.0.0.1."""
+    folder = Path(tempfile.mkdtemp())
+    options = "-newkey rsa:2048 -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
+    command = f"openssl req -x509 {options} -keyout key.pem -out certificate.pem"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    both = folder / "localhost.pem"
+    parts = [(folder / name).read_text() for name in ("certificate.pem", "key.pem")]
+    both.write_text("".join(parts))
+    return both
 
 
 class RedisServer:
@@ -191,9 +161,14 @@ class RedisServer:
         self._clients.append(client)
         return client
 
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
     def connect(self) -> RedisClient:
         """Return the app's own client."""
-        client = connect(f"redis://127.0.0.1:{self.port}/0")
+        client = connect(self.url)
         self._clients.append(client)
         return client
 
@@ -215,6 +190,11 @@ class RedisServer:
         """Let it hang: it accepts and says nothing."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it without a word."""

@@ -24,6 +24,7 @@ from bff.upstream.rate import Pause
 from bff.upstream.session import configure
 from bff.upstream.tier import on_files
 from bff.upstream.tmdb import Credential, TmdbClient
+from tests.bff.upstream.tools import permits
 from tests.bff.upstream.workers import BASE, FILMS, Upstream, Worker
 
 RECORDED = Path(__file__).resolve().parents[2] / "fixtures" / "tmdb" / "recorded"
@@ -34,7 +35,7 @@ TTL = 300
 def plain(credential: Credential | None = None, policy: BreakerPolicy | None = None) -> TmdbClient:
     """Return a client without a cache."""
     session, breakers = configure(requests.Session(), 4), Breakers("tmdb", policy)
-    guard = Guard("tmdb", session, 20, breakers, Limiter(MovingWindowRateLimiter), Pause("tmdb"))
+    guard = Guard("tmdb", session, 20, breakers, permits(), Pause("tmdb"))
     return TmdbClient(BASE, credential or Credential("the-key"), guard, None, TTL)
 
 

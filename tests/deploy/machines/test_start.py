@@ -12,8 +12,8 @@ import pytest
 
 from scripts.processes import ROOT, until
 from tests.bff.upstream.servers import RedisServer
+from tests.deploy.machines.fleet import Writers, ask, kill, start
 from tests.e2e.stack import Stack, clean_environment, free_ports
-from tests.machines.fleet import Writers, ask, kill, start
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e

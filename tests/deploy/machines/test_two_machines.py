@@ -15,8 +15,7 @@ import pytest
 
 from scripts.processes import until
 from tests.bff.upstream.servers import RedisServer
-from tests.e2e.stack import Stack
-from tests.machines.fleet import (
+from tests.deploy.machines.fleet import (
     Answer,
     Writers,
     as_user,
@@ -29,6 +28,7 @@ from tests.machines.fleet import (
     rows,
     start,
 )
+from tests.e2e.stack import Stack
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e
