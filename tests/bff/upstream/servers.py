@@ -7,14 +7,11 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,11 +25,11 @@ Script = Callable[[socket.socket, "RawServer"], None]
 class RawServer:
     """Accepts connections and does to each what its script says; counts requests."""
 
-    def __init__(self, script: Script, tls: bool = False) -> None:
-        self._script, self._tls = script, _server_tls() if tls else None
+    def __init__(self, script: Script) -> None:
+        self._script = script
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
+        self.url = f"http://127.0.0.1:{self.port}/"
         self.requests: list[bytes] = []
         self.over = threading.Event()
         self._connections: list[socket.socket] = []
@@ -53,9 +50,6 @@ class RawServer:
         self._connections.append(connection)
         with connection:
             try:
-                if self._tls:
-                    connection = self._tls.wrap_socket(connection, server_side=True)
-                    self._connections.append(connection)
                 self._script(connection, self)
             except OSError:  # the caller has gone
                 pass
@@ -116,25 +110,6 @@ def always(*answers: bytes) -> Script:
             connection.sendall(data)
 
     return script
-
-
-def _server_tls() -> ssl.SSLContext:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(make_certificate())
-    return tls
-
-
-@cache
-def make_certificate() -> Path:
-    """Return a file with a key and its certificate for 127.0.0.1."""
-    folder = Path(tempfile.mkdtemp())
-    options = "-newkey rsa:2048 -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
-    command = f"openssl req -x509 {options} -keyout key.pem -out certificate.pem"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    both = folder / "localhost.pem"
-    parts = [(folder / name).read_text() for name in ("certificate.pem", "key.pem")]
-    both.write_text("".join(parts))
-    return both
 
 
 class RedisServer:

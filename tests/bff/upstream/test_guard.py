@@ -14,9 +14,6 @@ import requests
 import responses
 import time_machine
 import urllib3
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.context import Deadline, RequestContext
@@ -27,7 +24,6 @@ from bff.errors import (
     ConnectTimeout,
     CredentialRefused,
     CutShort,
-    NotFound,
     RateLimited,
     Unreachable,
     UpstreamError,
@@ -99,18 +95,6 @@ def failure(guard: Guard, method: str = "GET", **more: Any) -> UpstreamError:
 
 
 # -- what comes back
-
-
-@pytest.mark.parametrize("status", [200, 201, 302, 404, 409, 422])
-def test_guard_when_the_upstream_answers_then_the_caller_reads_it(
-    make: Make, tmdb: Tmdb, status: int
-) -> None:
-    """Status and body of what is no failure by itself."""
-    tmdb.get(URL, b"{}", status=status, headers={"Location": "/elsewhere"})
-    guard = make()
-    answered = send(guard, read=lambda response, content: (response.status_code, content))
-    assert answered == (status, b"{}")
-    assert guard.last_success is not None
 
 
 def wrapped(reason: Exception) -> dict[str, Any]:
@@ -188,22 +172,6 @@ def test_guard_when_the_request_left_little_time_then_a_timeout_is_cut_short(
     assert (type(failure(make(timeout_s=20))) is CutShort) == cut
 
 
-@pytest.mark.parametrize("raised", [NotFound("tmdb", "film 5"), ZeroDivisionError()])
-def test_guard_when_the_reader_raises_then_it_comes_out_as_it_is(
-    make: Make, tmdb: Tmdb, raised: Exception
-) -> None:
-    """An answer of the upstream's, or a bug of ours: neither is asked for again."""
-    call = tmdb.get(URL, b"{}")
-
-    def read(*_: object) -> None:
-        raise raised
-
-    with pytest.raises(type(raised)) as caught:
-        send(make(POLICY), read=read)
-    assert caught.value is raised
-    assert call.call_count == 1
-
-
 def test_guard_when_a_call_is_over_then_log_metrics_and_timings_tell_of_it(
     make: Make, tmdb: Tmdb, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -213,7 +181,9 @@ def test_guard_when_a_call_is_over_then_log_metrics_and_timings_tell_of_it(
     tmdb.get(URL, b"{}")
     counter = metrics.UPSTREAM_CALLS.labels("tmdb", "told", "upstream_error")
     before = counter._value.get()
-    send(make(), operation="told")
+    guard = make()
+    send(guard, operation="told")
+    assert guard.last_success is not None
     outcomes = [(timing.operation, timing.outcome) for timing in context.current().timings]
     assert outcomes == [("told", "upstream_error"), ("told", "ok")]
     assert counter._value.get() == before + 1
@@ -373,11 +343,3 @@ def test_guard_when_an_answer_was_out_as_the_pause_began_then_it_does_not_end_it
 def test_retry_after_when_read_then_is_seconds_or_nothing(text: str, seconds: float | None) -> None:
     """Seconds and dates are read and bounded; anything else is nothing."""
     assert retry_after_s({"Retry-After": text}) == seconds
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.one_of(st.text(), st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ [\d:]+ [+-]?\w+")))
-def test_retry_after_when_anything_then_never_raises(text: str) -> None:
-    """Whatever an upstream writes there."""
-    wait_s = retry_after_s({"Retry-After": text})
-    assert wait_s is None or 0 <= wait_s <= 86_400
