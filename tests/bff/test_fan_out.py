@@ -266,22 +266,6 @@ def test_run_when_a_flight_fails_then_each_who_joined_it_has_the_failure_or_thei
     assert pool.one(Work(lambda: 1, key="page 1")) == Ok(1)
 
 
-def test_run_when_who_joined_has_less_time_then_they_alone_give_up(
-    pool: FanOut, held: Held
-) -> None:
-    """Each request has its own deadline."""
-    late, more = Failed("tmdb", Reason.TIMEOUT), failing(AssertionError("a second call"))
-    begin(0)
-    assert pool.run({name: Work(held, key="page 1") for name in ("a", "b")}) == {
-        "a": late,
-        "b": late,
-    }
-    assert held.began()
-    threading.Timer(0.01, held.go).start()
-    begin(PATIENCE_S)
-    assert pool.run({"films": Work(more, key="page 1")}) == {"films": Ok("done")}
-
-
 # -- bulkheads
 
 

@@ -251,7 +251,7 @@ def test_cache_when_tmdb_says_how_long_then_it_is_obeyed_within_bounds(
 @pytest.mark.parametrize(("back_s", "jump"), [(3, False), (6, True), (86_400 * 365, True)])
 @pytest.mark.parametrize("place", ["memory", "tier"])
 def test_cache_when_the_clock_is_set_back_then_answers_are_renewed(
-    moment: time_machine.Traveller,
+    moment: Moment,
     upstream: Upstream,
     tier: Tier,
     back_s: float,
@@ -292,6 +292,22 @@ def test_cache_when_another_worker_has_renewed_then_its_answer_is_taken(
     late = Worker(tier)
     late.cache.load(film)  # what is there is past its time as well, and no refresh of anything
     assert len(upstream.requests) == 3
+
+
+def test_cache_when_a_cold_worker_may_not_ask_then_the_tier_stands_in(
+    moment: Moment, upstream: Upstream, tier: Tier
+) -> None:
+    """Its slots are taken, or the page's time is over: others' answers are as good as its own."""
+    upstream.gives(NEW)
+    film, error = question(), Saturated("tmdb", retry_after_s=1)
+    with pytest.raises(Saturated):
+        Worker(tier).cache.fallback(film, error)
+    Worker(tier).ask(film)
+    assert Worker(tier).cache.fallback(film, error) == Ok(NEW, 0, TTL)
+    moment.shift(TTL + GRACE)
+    outcome = Worker(tier).cache.fallback(film, error)
+    assert outcome == Ok(NEW, TTL + GRACE, 0, Failed("tmdb", Reason.SATURATED, 1))
+    assert len(upstream.requests) == 1
 
 
 def test_cache_when_who_asks_first_has_no_time_left_then_the_call_has_its_own(

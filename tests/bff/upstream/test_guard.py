@@ -30,7 +30,6 @@ from bff.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from bff.limiter import Limiter
 from bff.observability import metrics
 from bff.upstream import guard as guard_module
 from bff.upstream.breaker import BreakerPolicy, Breakers

@@ -5,12 +5,10 @@ from __future__ import annotations
 import limits.storage.memory
 import limits.storage.redis
 import pytest
-from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.errors import RateLimited
-from bff.limiter import Limiter
 from bff.upstream import rate as rate_module
 from bff.upstream import shared as shared_module
 from bff.upstream.rate import Ceiling, Pause

@@ -18,7 +18,6 @@ from unittest import mock
 import orjson
 import pytest
 import requests
-from limits.strategies import MovingWindowRateLimiter
 
 import bff
 from bff import context

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 import requests
-from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.errors import (

@@ -13,10 +13,8 @@ import orjson
 import requests
 import responses
 import time_machine
-from limits.strategies import MovingWindowRateLimiter
 
 from bff.errors import BadResponse, NotFound, UpstreamError
-from bff.limiter import Limiter
 from bff.model import Ok
 from bff.upstream.breaker import Breakers
 from bff.upstream.cache import Cache, CachePolicy, Query
