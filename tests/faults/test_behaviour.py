@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +58,7 @@ def test_unknown_films_when_looked_up_again_and_again_then_one_call_each_and_no_
     with house.app("unknown") as running:
         for age_s in (0, 61):
             house.tmdb.calls.clear()
-            running.cache.clock = lambda age_s=age_s: time.time() + age_s
+            running.later(age_s)
             assert _statuses(_ask(running, paths, 4)) == {404: 100}
             assert set(Counter(house.tmdb.calls).values()) == {1}
         assert _circuits(running) == {"closed"}
