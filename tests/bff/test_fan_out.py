@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import Any
 
-import orjson
 import pytest
 
 from bff import context
@@ -22,11 +16,7 @@ from bff.errors import CircuitOpen, NotFound, RateLimited, Saturated, Unreachabl
 from bff.fan_out import FanOut
 from bff.model import Failed, Missing, Ok, Reason
 from bff.observability import metrics
-from tests.bff.upstream.servers import RawServer, always, answer
 from tests.bff.upstream.tools import logged, together, until
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 PATIENCE_S = 20  # how long a test waits for what never comes, before it fails
 
@@ -126,7 +116,7 @@ def abandon(pool: FanOut, action: Held, times: int, upstream: str) -> None:
 
 
 def test_run_when_there_are_eight_calls_then_all_are_in_flight_at_once(pool: FanOut) -> None:
-    """Each waits for the seven others: one after the other, none would ever return."""
+    """Each waits for the seven others. Nobody joins a call without a key: it is one user's."""
     barrier = threading.Barrier(8)
     plan = {
         str(number): Work(lambda: barrier.wait(PATIENCE_S), ("tmdb", "users")[number % 2])
@@ -137,27 +127,19 @@ def test_run_when_there_are_eight_calls_then_all_are_in_flight_at_once(pool: Fan
     assert in_flight(pool) == [0, 0]
 
 
-def test_run_when_calls_end_in_another_order_then_outcomes_are_in_the_plans(pool: FanOut) -> None:
-    """The order of sections is that of the plan; an empty plan asks nothing."""
-    first_may_end = threading.Event()
-    plan = {
-        "slow": Work(lambda: first_may_end.wait(PATIENCE_S)),
-        "known": Work(lambda: None, known=Ok("memory")),
-        "quick": Work(first_may_end.set),
-    }
-    assert list(pool.run(plan)) == ["slow", "known", "quick"]
-    assert pool.run({}) == {}
-
-
-def test_run_when_the_answer_is_in_memory_then_neither_thread_nor_slot_is_used(
+def test_run_when_calls_end_in_another_order_then_outcomes_are_in_the_plans(
     pool: FanOut, held: Held
 ) -> None:
-    """Memory answers where every slot is taken, and after the deadline as well."""
+    """Memory answers where every slot is taken, and after the deadline; an empty plan is empty."""
+    may_end = threading.Event()
+    known = Work(failing(AssertionError("a known answer was asked for")), known=Ok("memory"))
+    plan = {"slow": Work(lambda: may_end.wait(20)), "known": known, "quick": Work(may_end.set)}
+    assert list(pool.run(plan)) == ["slow", "known", "quick"]
     abandon(pool, held, 4, "tmdb")
     begin(-1)
-    action = failing(AssertionError("a known answer was asked for"))
-    assert pool.run({"known": Work(action, known=Ok("memory"))}) == {"known": Ok("memory")}
+    assert pool.run({"known": known}) == {"known": Ok("memory")}
     assert in_flight(pool) == [4, 0]
+    assert pool.run({}) == {}
 
 
 def test_run_when_a_thread_works_then_it_sees_the_request_in_a_copy(pool: FanOut) -> None:
@@ -267,7 +249,8 @@ def test_run_when_twenty_requests_want_the_same_then_one_call_answers_all(held: 
 
     results = together(20, ask)
     assert results[1:] == [Ok("done")] * 19
-    assert pool.run({"films": Work(lambda: "anew", key="page 1")}) == {"films": Ok("anew")}
+    for number in range(100):  # who has a result may call again: its slot is back
+        assert pool.one(Work(lambda n=number: n, key="page 1")) == Ok(number)
     pool.close()
 
 
@@ -281,29 +264,6 @@ def test_run_when_a_flight_fails_then_each_who_joined_it_has_the_failure_or_thei
     failed = Failed("tmdb", Reason.UNREACHABLE)
     assert pool.run(plan) == {"a": failed, "b": failed, "c": Ok("old")}
     assert pool.one(Work(lambda: 1, key="page 1")) == Ok(1)
-
-
-def test_run_when_who_joined_has_less_time_then_they_alone_give_up(
-    pool: FanOut, held: Held
-) -> None:
-    """Each request has its own deadline."""
-    late, more = Failed("tmdb", Reason.TIMEOUT), failing(AssertionError("a second call"))
-    begin(0)
-    assert pool.run({name: Work(held, key="page 1") for name in ("a", "b")}) == {
-        "a": late,
-        "b": late,
-    }
-    assert held.began()
-    threading.Timer(0.01, held.go).start()
-    begin(PATIENCE_S)
-    assert pool.run({"films": Work(more, key="page 1")}) == {"films": Ok("done")}
-
-
-def test_run_when_a_call_has_no_key_then_nobody_joins_it(pool: FanOut) -> None:
-    """What is one user's is asked for by each caller."""
-    barrier = threading.Barrier(2)
-    plan = {name: Work(lambda: barrier.wait(PATIENCE_S), "users") for name in ("a", "b")}
-    assert all(isinstance(outcome, Ok) for outcome in pool.run(plan).values())
 
 
 # -- bulkheads
@@ -326,14 +286,6 @@ def test_bulkhead_when_its_slots_are_taken_then_the_next_call_is_refused_and_not
     assert (warned["observedValue"], warned["status"]) == (4, "warn")
     held.go()
     assert until(lambda: in_flight(pool) == [0, 0])
-
-
-def test_bulkhead_when_a_result_is_seen_then_its_slot_is_back() -> None:
-    """Who has an answer may call again, also with one slot, a thousand times."""
-    pool = FanOut(1, {"tmdb": 1})
-    for number in range(1000):
-        assert pool.one(Work(lambda n=number: n)) == Ok(number)
-    pool.close()
 
 
 def test_close_when_calls_are_queued_then_they_are_dropped_and_give_their_slots_back(
@@ -419,157 +371,3 @@ def test_run_when_renewing_fails_then_nobody_hears_of_it_and_a_bug_is_logged(
     assert pool.one(Work(failing(AssertionError()), key="page 1", known=old)) == old
     assert until(lambda: caplog.records)
     assert logged(caplog) == [("cache.refresh_failed", {"key": "KeyError('planted')"})]
-
-
-# -- the whole app, over sockets
-
-
-def circuits(app: Flask, upstream: str) -> list[str]:
-    """Return the states of an upstream's circuits, as readiness tells them."""
-    checks = app.test_client().get("/health/ready").get_json(force=True)["checks"]
-    return [check["observedValue"] for check in checks[f"{upstream}:circuit"]]
-
-
-FILMS = {"page": 1, "results": [], "total_pages": 9, "total_results": 180}
-LISTS = {"favorites": [], "watchlist": [], "total": 0}
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., RawServer]]:
-    """Return a maker of servers that do to each connection what a script says."""
-    with ExitStack() as stack:
-
-        def make(script: Callable[..., Any]) -> RawServer:
-            server = RawServer(script)
-            stack.callback(server.close)
-            return server
-
-        yield make
-
-
-@pytest.fixture
-def make_app(
-    serve: Callable[..., RawServer], tmp_path: Path
-) -> Iterator[Callable[[int, int], Flask]]:
-    """Return a maker of apps whose TMDB is well; their user service is at a port."""
-    import bff
-    from config import Config
-
-    tmdb, made = serve(always(answer(orjson.dumps(FILMS)))), []
-
-    def make(port: int, timeout_ms: int) -> Flask:
-        settings = {
-            "ENV_FILE": os.devnull,
-            "TMDB_BASE_URL": f"{tmdb.url}3",
-            "TMDB_READ_TOKEN": "a-token",
-            "USER_SERVICE_URL": f"http://127.0.0.1:{port}",
-            "USER_SERVICE_TIMEOUT_MS": str(timeout_ms),
-            "USER_SERVICE_EVENTS": "false",
-            "USER_SERVICE_CONCURRENT_CALLS": "4",
-            "TMDB_CONCURRENT_CALLS": "16",
-            "POOL_THREADS": "20",
-            "TMDB_CALLS_PER_SECOND": "10000",
-            "PAGE_DEADLINE_MS": str(PATIENCE_S * 1000),
-            "RATE_LIMIT_ENABLED": "false",
-            "CACHE_DIR": str(tmp_path / "cache"),
-            "LOG_LEVEL": "CRITICAL",
-        }
-        with mock.patch.dict(os.environ, settings, clear=True):
-            made.append(bff.create_app(Config.from_env()))
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.extensions["bff"].close()
-
-
-def films(app: Flask, page: int) -> tuple[int, str | None]:
-    """Ask for films; return the status, and what of the answer is missing."""
-    answered = app.test_client().get(f"/api/movies/popular?page={page}")
-    return answered.status_code, answered.headers.get("X-Degraded")
-
-
-def feed(app: Flask, page: int) -> tuple[int, str, str]:
-    """Ask for a feed; return the status, and how its films and its favourites are."""
-    answered = app.test_client().get(f"/api/dashboard/feed?page={page}")
-    sections = answered.get_json()["sections"]
-    return answered.status_code, sections["movies"]["status"], sections["favorites"]["status"]
-
-
-@pytest.mark.e2e
-def test_feed_when_new_connections_to_the_user_service_time_out_then_tmdb_pays_nothing(
-    make_app: Callable[[int, int], Flask],
-) -> None:
-    """One idle connection is left, on which calls go well; TMDB's circuits stay closed."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        port = listener.getsockname()[1]
-
-        def one_connection() -> None:
-            connection = stack.enter_context(listener.accept()[0])
-            stack.callback(connection.shutdown, socket.SHUT_RDWR)
-            while connection.recv(65_536):
-                connection.sendall(answer(orjson.dumps(LISTS)))
-
-        threading.Thread(target=one_connection, daemon=True).start()
-        app = make_app(port, 300)
-        client = app.test_client()
-        assert client.get("/api/users/favorites").status_code == 200
-        for _ in range(4):  # nobody accepts them: the backlog is full
-            caller = stack.enter_context(socket.socket())
-            caller.setblocking(False)
-            caller.connect_ex(("127.0.0.1", port))
-        for page in range(1, 6):
-            status, movies, _ = feed(app, page)
-            assert (status, movies) == (200, "ok")
-        assert circuits(app, "tmdb") == ["closed"]
-        assert films(app, 7) == (200, None)
-
-
-@pytest.mark.e2e
-@pytest.mark.parametrize("trickles", [False, True], ids=["hangs", "trickles its head"])
-def test_films_when_the_user_service_is_slow_then_they_are_there_for_more_requests_than_its_slots(
-    make_app: Callable[[int, int], Flask], serve: Callable[..., RawServer], trickles: bool
-) -> None:
-    """Its calls fill its own slots and nothing else, while every feed still waits for them."""
-
-    go = threading.Event()
-
-    def slow(connection: socket.socket, server: RawServer) -> None:
-        server.read(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX: " if trickles else b"")
-        while not go.wait(0.02):
-            connection.sendall(b"x" if trickles else b"")
-
-    app = make_app(serve(slow).port, 10_000)
-    results: list[tuple[int, str, str]] = []
-    threads = [
-        threading.Thread(target=lambda page=page: results.append(feed(app, page)))
-        for page in range(1, 13)
-    ]
-    for thread in threads:
-        thread.start()
-    parts = app.extensions["bff"]
-    assert until(lambda: parts.fan_out.bulkheads["users"].in_flight == 4, PATIENCE_S)
-    assert [films(app, page) for page in range(1, 40)] == [(200, None)] * 39
-    assert parts.fan_out.bulkheads["users"].in_flight == 4
-    assert any(thread.is_alive() for thread in threads)
-    go.set()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-    assert results == [(200, "ok", "unavailable")] * 12
-
-
-@pytest.mark.e2e
-def test_films_when_the_user_service_is_dead_then_nobody_notices(
-    make_app: Callable[[int, int], Flask],
-) -> None:
-    """Refused connections open its own circuits and no other."""
-    app = make_app(9, 10_000)
-    for page in range(1, 10):
-        assert feed(app, page) == (200, "ok", "unavailable")
-        assert films(app, page) == (200, None)
-    assert set(circuits(app, "users")) == {"open"}
-    assert set(circuits(app, "tmdb")) == {"closed"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,20 +22,28 @@ LONGEST_S = 60.0  # a held call ends by itself, whatever the test does
 HTML = b"<!doctype html><html><title>Log in</title><body>Please log in</body></html>"
 
 
+JSON = (("Content-Type", "application/json"),)
+
+
 @dataclass(frozen=True)
 class Answer:
-    """A whole HTTP answer, but for its first line and its length."""
+    """An HTTP answer."""
 
     status: int
     body: bytes
-    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+    headers: tuple[tuple[str, str], ...] = JSON
 
-    def head(self, length: int | None = None) -> bytes:
-        """Return the head; `length` in place of the body's own."""
-        size = len(self.body) if length is None else length
-        lines = [f"HTTP/1.1 {self.status} Told", f"Content-Length: {size}"]
+    @property
+    def head(self) -> bytes:
+        """Return status line and headers."""
+        lines = [f"HTTP/1.1 {self.status} Told", f"Content-Length: {len(self.body)}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         return "\r\n".join([*lines, "", ""]).encode()
+
+    @property
+    def whole(self) -> bytes:
+        """Return it as it goes over the wire."""
+        return self.head + self.body
 
 
 class Upstream:
@@ -99,10 +109,12 @@ class Upstream:
             self._arrived.notify_all()
         fault = self._fault if self._path and fnmatchcase(path, self._path) else ""
         answer = self._answer(handler, path)
-        if fault:
+        if fault in _FAIL:
             _FAIL[fault](self, handler, answer)
+        elif fault:
+            handler.wfile.write(_INSTEAD[fault](answer).whole)
         else:
-            handler.wfile.write(answer.head() + answer.body)
+            handler.wfile.write(answer.whole)
 
     def _answer(self, handler: _Handler, path: str) -> Answer:
         for pattern, body in self._instead.items():
@@ -123,63 +135,36 @@ class Upstream:
 
     # -- ways to fail
 
-    def _hold(self, seconds: float = LONGEST_S) -> bool:
-        return self.healed.wait(seconds)
-
     def _timeout(self, handler: _Handler, _: Answer) -> None:
-        self._hold()
+        self.healed.wait(LONGEST_S)
         handler.close_connection = True
 
     def _hang(self, handler: _Handler, answer: Answer) -> None:
-        handler.wfile.write(answer.head())
+        handler.wfile.write(answer.head)
         self._timeout(handler, answer)
 
     def _slow_body(self, handler: _Handler, answer: Answer) -> None:
+        handler.wfile.write(answer.head)
+        self._trickle(handler, answer.body)
+
+    def _slow_head(self, handler: _Handler, answer: Answer) -> None:
+        self._trickle(handler, answer.head)
+
+    def _trickle(self, handler: _Handler, data: bytes) -> None:
         handler.close_connection = True
-        handler.wfile.write(answer.head())
-        for number in range(len(answer.body)):
-            if self._hold(0.02):
-                return
-            try:
-                handler.wfile.write(answer.body[number : number + 1])
-            except OSError:
-                return  # the caller has gone
-
-    def _status(self, handler: _Handler, status: int, *, wait: bool = False) -> None:
-        told: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
-        if wait:
-            told = (*told, ("Retry-After", str(RETRY_AFTER_S)))
-        answer = Answer(status, b'{"status_code":11,"status_message":"told to fail"}', told)
-        handler.wfile.write(answer.head() + answer.body)
-
-    def _500(self, handler: _Handler, _: Answer) -> None:
-        self._status(handler, 500)
-
-    def _503(self, handler: _Handler, _: Answer) -> None:
-        self._status(handler, 503, wait=True)
-
-    def _404(self, handler: _Handler, _: Answer) -> None:
-        self._status(handler, 404)
+        with suppress(OSError):  # the caller has gone
+            for number in range(len(data)):
+                if self.healed.wait(0.02):
+                    return
+                handler.wfile.write(data[number : number + 1])
 
     def _429(self, handler: _Handler, _: Answer) -> None:
         with self._arrived:  # so that it is known which calls went out before it
             self._arrived.wait_for(lambda: len(self.calls) >= self._ahead, timeout=2)
-        self._status(handler, 429, wait=True)
-
-    def _truncated(self, handler: _Handler, answer: Answer) -> None:
-        half = Answer(200, answer.body[: len(answer.body) // 2])
-        handler.wfile.write(half.head() + half.body)
-
-    def _html(self, handler: _Handler, _: Answer) -> None:
-        answer = Answer(200, HTML, (("Content-Type", "text/html"),))
-        handler.wfile.write(answer.head() + answer.body)
-
-    def _wrong_types(self, handler: _Handler, answer: Answer) -> None:
-        wrong = Answer(200, orjson.dumps(_turned(orjson.loads(answer.body))))
-        handler.wfile.write(wrong.head() + wrong.body)
+        handler.wfile.write(_status(429, wait=True).whole)
 
     def _reset(self, handler: _Handler, answer: Answer) -> None:
-        handler.wfile.write(answer.head() + answer.body[: len(answer.body) // 2])
+        handler.wfile.write(answer.head + answer.body[: len(answer.body) // 2])
         linger = struct.pack("ii", 1, 0)  # closing sends RST
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         handler.close_connection = True
@@ -187,18 +172,27 @@ class Upstream:
         socket.close(handler.connection.detach())
 
 
+def _status(status: int, *, wait: bool = False) -> Answer:
+    headers = (*JSON, ("Retry-After", str(RETRY_AFTER_S))) if wait else JSON
+    return Answer(status, b'{"status_code":11,"status_message":"told to fail"}', headers)
+
+
 _FAIL = {
     "timeout": Upstream._timeout,
     "hang": Upstream._hang,
     "slow_body": Upstream._slow_body,
-    "500": Upstream._500,
-    "503": Upstream._503,
-    "404": Upstream._404,
+    "slow_head": Upstream._slow_head,
     "429": Upstream._429,
-    "truncated": Upstream._truncated,
-    "html": Upstream._html,
-    "wrong_types": Upstream._wrong_types,
     "reset": Upstream._reset,
+}
+# What is answered in place of the good answer.
+_INSTEAD: dict[str, Callable[[Answer], Answer]] = {
+    "500": lambda _: _status(500),
+    "503": lambda _: _status(503, wait=True),
+    "404": lambda _: _status(404),
+    "truncated": lambda answer: Answer(200, answer.body[: len(answer.body) // 2]),
+    "html": lambda _: Answer(200, HTML, (("Content-Type", "text/html"),)),
+    "wrong_types": lambda answer: Answer(200, orjson.dumps(_turned(orjson.loads(answer.body)))),
 }
 
 

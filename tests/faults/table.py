@@ -63,7 +63,7 @@ class Call:
     in each of a. `names` is true where the path names a film, so that 404 says
     that there is none. `feeds` are sections that are made of this one as well:
     name -> whether they cannot be had without it. `ahead` is how many calls of
-    the page to the same upstream go out before the answer of this one.
+    the page to TMDB go out before the answer of this one.
     """
 
     section: str
@@ -89,8 +89,8 @@ class Page:
     title: str = ""
 
 
-def _users(section: str, *nulls: str, **more: object) -> Call:
-    return Call(section, "users", section, f"/{section}", nulls=nulls, **more)  # type: ignore[arg-type]
+def _users(section: str, *nulls: str, feeds: tuple[tuple[str, bool], ...] = ()) -> Call:
+    return Call(section, "users", section, f"/{section}", nulls=nulls, feeds=feeds, ahead=0)
 
 
 def _liked(*lists: str) -> tuple[str, ...]:
@@ -101,10 +101,8 @@ def _planned(*lists: str) -> tuple[str, ...]:
     return tuple(f"{name}[].is_in_watchlist" for name in lists)
 
 
-_FAVORITES = _users(
-    "favorites", "favorites_count", "movies[].is_favorite", "movies[].user_rating", ahead=0
-)
-_FOUND = _users("favorites", "results[].is_favorite", "results[].user_rating", ahead=0)
+_NEIGHBOURS = ("similar_movies", "recommended_movies")
+_LISTS = ("popular_movies", "trending_movies")
 
 PAGES = (
     Page(
@@ -112,8 +110,8 @@ PAGES = (
         "/api/dashboard/feed",
         (
             Call("movies", "tmdb", "lists", "/3/movie/popular", required=True),
-            _FAVORITES,
-            _users("watchlist", "watchlist_count", "movies[].is_in_watchlist", ahead=0),
+            _users("favorites", "favorites_count", *_liked("movies")),
+            _users("watchlist", "watchlist_count", *_planned("movies")),
         ),
     ),
     Page(
@@ -122,19 +120,14 @@ PAGES = (
         (
             Call("movie", "tmdb", "details", "/3/movie/550", required=True, names=True),
             _users(
-                "favorites",
-                *("user_data.is_favorite", "user_data.user_rating"),
-                "user_data.added_to_favorites_date",
-                *_liked("similar_movies", "recommended_movies"),
-                ahead=0,
+                *("favorites", "user_data.is_favorite", "user_data.user_rating"),
+                *("user_data.added_to_favorites_date", *_liked(*_NEIGHBOURS)),
             ),
             _users(
-                "watchlist",
-                *("user_data.is_in_watchlist", "user_data.added_to_watchlist_date"),
-                *_planned("similar_movies", "recommended_movies"),
-                ahead=0,
+                *("watchlist", "user_data.is_in_watchlist", "user_data.added_to_watchlist_date"),
+                *_planned(*_NEIGHBOURS),
             ),
-            _users("history", "user_data.watched_date", "user_data.progress", ahead=0),
+            _users("history", "user_data.watched_date", "user_data.progress"),
         ),
         "movie/{id}/enriched",
     ),
@@ -161,24 +154,18 @@ PAGES = (
                 ahead=5,
             ),
             _users(
-                "favorites",
-                *("stats.total_favorites", "stats.avg_rating", "stats.favorite_genres"),
-                *_liked("popular_movies", "trending_movies", "continue_watching"),
+                *("favorites", "stats.total_favorites", "stats.avg_rating"),
+                *("stats.favorite_genres", *_liked(*_LISTS, "continue_watching")),
                 feeds=(("recommended", True),),
-                ahead=0,
             ),
             _users(
                 *("watchlist", "stats.total_watchlist"),
-                *_planned("popular_movies", "trending_movies", "recommended_for_you"),
-                *_planned("continue_watching"),
+                *_planned(*_LISTS, "recommended_for_you", "continue_watching"),
                 feeds=(("recommended", False),),
-                ahead=0,
             ),
             _users(
-                "history",
-                *("continue_watching", "stats.movies_watched"),
+                *("history", "continue_watching", "stats.movies_watched"),
                 feeds=(("recommended", False),),
-                ahead=0,
             ),
         ),
     ),
@@ -187,8 +174,8 @@ PAGES = (
         "/api/dashboard/search/enriched?query=fight",
         (
             Call("results", "tmdb", "search", "/3/search/movie", required=True),
-            _FOUND,
-            _users("watchlist", "results[].is_in_watchlist", ahead=0),
+            _users("favorites", *_liked("results")),
+            _users("watchlist", *_planned("results")),
         ),
         "search/enriched",
     ),
@@ -211,7 +198,8 @@ class Case:
     cached: bool = False
 
     def __str__(self) -> str:
-        return f"{self.page.name}-{self.call.section}-{self.fault.name}"
+        cache = "cached" if self.cached else "empty"
+        return f"{self.page.name}-{self.call.section}-{self.fault.name}-{cache}"
 
     @property
     def reason(self) -> str:
@@ -234,17 +222,12 @@ class Case:
             return call.stage > failing.stage
         return scope == "upstream" or (scope == "circuit" and call.circuit == failing.circuit)
 
-    def attempts(self) -> int:
-        """Return how often the failing call reaches the upstream."""
-        return self.fault.attempts * self.call.copies
 
-
-def cases(*, cached: bool) -> list[Case]:
-    """Return the whole table; with `cached`, for the calls that have a cache."""
-    return [
-        Case(page, call, fault, cached)
-        for page in PAGES
-        for call in page.calls
-        if not cached or call.upstream == "tmdb"
-        for fault in FAULTS
-    ]
+CASES = [
+    Case(page, call, fault, cached)
+    for page in PAGES
+    for call in page.calls
+    for cached in (False, True)
+    if not cached or call.upstream == "tmdb"  # of the others nothing old is kept
+    for fault in FAULTS
+]

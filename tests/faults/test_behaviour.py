@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import time
+import socket
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import orjson
 import pytest
 from werkzeug.test import TestResponse
 
+from tests.bff.upstream.tools import until
 from tests.faults.house import House, Running
+from tests.faults.server import Answer
 from tests.faults.table import PAGES
 
 pytestmark = pytest.mark.e2e
@@ -32,16 +36,6 @@ def _statuses(responses: Iterable[TestResponse]) -> Counter[int]:
     return Counter(response.status_code for response in responses)
 
 
-def test_single_flight_when_fifty_ask_for_a_cold_key_then_one_call_goes_out(
-    house: House,
-) -> None:
-    """The other 49 wait for the one call and get its answer; none takes a slot for it."""
-    with house.app("flight", TMDB_CONCURRENT_CALLS="4") as running:
-        seen = _ask(running, [POPULAR.url] * 50, 50)
-        assert _statuses(seen) == {200: 50}
-        assert house.tmdb.asked("*/movie/popular") == 1
-
-
 def test_expired_key_when_fifty_ask_then_all_are_answered_before_the_one_call_is(
     house: House,
 ) -> None:
@@ -52,9 +46,7 @@ def test_expired_key_when_fifty_ask_then_all_are_answered_before_the_one_call_is
         seen = _ask(running, [POPULAR.url] * 50, 50)
         assert not house.tmdb.healed.is_set()  # nobody waited for the call
         assert _statuses(seen) == {200: 50}
-        end = time.monotonic() + HANG_GUARD_S
-        while not house.tmdb.asked("*/movie/popular"):
-            assert time.monotonic() < end
+        assert until(lambda: house.tmdb.asked("*/movie/popular"), HANG_GUARD_S)
         assert house.tmdb.asked("*/movie/popular") == 1
 
 
@@ -66,11 +58,10 @@ def test_unknown_films_when_looked_up_again_and_again_then_one_call_each_and_no_
     with house.app("unknown") as running:
         for age_s in (0, 61):
             house.tmdb.calls.clear()
-            running.cache.clock = lambda age_s=age_s: time.time() + age_s
+            running.later(age_s)
             assert _statuses(_ask(running, paths, 4)) == {404: 100}
             assert set(Counter(house.tmdb.calls).values()) == {1}
-        circuits = running.guards["tmdb"].breakers.all()
-        assert [circuit.state for circuit in circuits] == ["closed"]
+        assert _circuits(running) == {"closed"}
 
 
 @pytest.mark.parametrize(
@@ -94,21 +85,65 @@ def test_feed_when_every_upstream_fails_then_old_films_are_served_for_a_day(
         assert body["sections"]["favorites"]["status"] == "unavailable"
 
 
-def test_movies_when_the_user_service_hangs_for_more_callers_than_slots_then_they_are_answered(
-    house: House,
+@pytest.mark.parametrize("fault", ["timeout", "slow_head"])
+def test_movies_when_the_user_service_is_ill_for_more_callers_than_slots_then_they_are_answered(
+    house: House, fault: str
 ) -> None:
     """A dead user service keeps no thread and opens no circuit of TMDB's."""
-    settings = {"USER_SERVICE_TIMEOUT_MS": "1000"}
-    with house.app("hanging users", **settings) as running:
-        house.users.fail("*", "timeout")
-        with ThreadPoolExecutor(40) as pool:
-            feeds = [pool.submit(running.get, f"{FEED.url}?page={page}") for page in range(1, 41)]
+    settings = {"USER_SERVICE_TIMEOUT_MS": "1000", "USER_SERVICE_CONCURRENT_CALLS": "4"}
+    with house.app(f"users {fault}", **settings) as running:
+        house.users.fail("*", fault)
+        with ThreadPoolExecutor(20) as pool:
+            feeds = [pool.submit(running.get, f"{FEED.url}?page={page}") for page in range(1, 21)]
             assert running.get(POPULAR.url).status_code == 200
             assert not house.users.healed.is_set()
             seen = [feed.result() for feed in feeds]
-        assert _statuses(seen) == {200: 40}
-        parts = [orjson.loads(one.data)["sections"] for one in seen]
-        assert {part["movies"]["status"] for part in parts} == {"ok"}
-        assert {part["favorites"]["status"] for part in parts} == {"unavailable"}
-        circuits = running.guards["tmdb"].breakers.all()
-        assert {circuit.state for circuit in circuits} == {"closed"}
+        assert _sections(seen, "movies") == {"ok"}
+        assert _sections(seen, "favorites") == {"unavailable"}
+        assert _circuits(running) == {"closed"}
+
+
+def test_movies_when_new_connections_to_the_user_service_time_out_then_tmdb_pays_nothing(
+    house: House,
+) -> None:
+    """One idle connection is left, on which calls go well; TMDB's circuits stay closed."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+
+        def one_connection() -> None:
+            connection = stack.enter_context(listener.accept()[0])
+            stack.callback(connection.shutdown, socket.SHUT_RDWR)
+            while connection.recv(65_536):
+                connection.sendall(Answer(200, b'{"favorites":[],"watchlist":[],"total":0}').whole)
+
+        threading.Thread(target=one_connection, daemon=True).start()
+        settings = {
+            "USER_SERVICE_URL": f"http://127.0.0.1:{port}",
+            "USER_SERVICE_TIMEOUT_MS": "300",
+            "CIRCUIT_BREAKER_FAILURE_THRESHOLD": "5",
+        }
+        running = stack.enter_context(house.app("no new connections", **settings))
+        assert running.get("/api/users/favorites").status_code == 200
+        for _ in range(4):  # nobody accepts them: the backlog is full
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        feeds = [running.get(f"{FEED.url}?page={page}") for page in range(1, 6)]
+        assert _sections(feeds, "movies") == {"ok"}
+        assert _circuits(running) == {"closed"}
+        assert running.get(f"{POPULAR.url}?page=7").status_code == 200
+
+
+def _sections(feeds: list[TestResponse], name: str) -> set[str]:
+    """Return how a section of the feeds is."""
+    assert _statuses(feeds) == {200: len(feeds)}
+    return {orjson.loads(feed.data)["sections"][name]["status"] for feed in feeds}
+
+
+def _circuits(running: Running) -> set[str]:
+    """Return the states of TMDB's circuits, as readiness tells them."""
+    checks = running.get("/health/ready").get_json(force=True)["checks"]["tmdb:circuit"]
+    return {check["observedValue"] for check in checks}

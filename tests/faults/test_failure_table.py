@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from scripts import failure_table
-from tests.faults.table import FAULTS, PAGES, cases
 
 
 @pytest.mark.parametrize(
@@ -26,12 +25,3 @@ def test_document_when_it_has_no_place_for_a_table_then_says_so() -> None:
     """A document without the two marks is an error, not silently left alone."""
     with pytest.raises(ValueError, match="failures:start"):
         failure_table.written("# A project\n", "failures", failure_table.failures())
-
-
-def test_table_when_listed_then_has_every_call_of_every_page_and_every_fault() -> None:
-    """The table is whole: 17 calls, 14 faults; and those of TMDB once more with a cache."""
-    calls = sum(len(page.calls) for page in PAGES)
-    of_tmdb = sum(call.upstream == "tmdb" for page in PAGES for call in page.calls)
-    assert (calls, of_tmdb, len(FAULTS)) == (17, 7, 14)
-    assert len(cases(cached=False)) == calls * len(FAULTS)
-    assert len(cases(cached=True)) == of_tmdb * len(FAULTS)

@@ -11,7 +11,6 @@ import time_machine
 
 from bff import context
 from bff.context import Deadline, RequestContext
-from bff.fan_out import FanOut
 from tests.bff.upstream.servers import RawServer, RedisServer, Script
 from tests.bff.upstream.tools import Clock
 from tests.bff.upstream.workers import Moment, Upstream
@@ -44,20 +43,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def fan_out() -> Iterator[FanOut]:
-    """Return a pool of eight threads, four for each upstream."""
-    pool = FanOut(8, {"tmdb": 4, "users": 4})
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
 def serve() -> Iterator[Callable[..., RawServer]]:
     """Return a maker of servers that do to each connection what a script says."""
     made: list[RawServer] = []
 
-    def make(script: Script, tls: bool = False) -> RawServer:
-        server = RawServer(script, tls=tls)
+    def make(script: Script) -> RawServer:
+        server = RawServer(script)
         made.append(server)
         return server
 

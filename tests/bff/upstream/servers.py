@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import struct
 import subprocess
 import threading
@@ -26,11 +25,11 @@ Script = Callable[[socket.socket, "RawServer"], None]
 class RawServer:
     """Accepts connections and does to each what its script says; counts requests."""
 
-    def __init__(self, script: Script, tls: bool = False) -> None:
-        self._script, self._tls = script, _server_tls() if tls else None
+    def __init__(self, script: Script) -> None:
+        self._script = script
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
+        self.url = f"http://127.0.0.1:{self.port}/"
         self.requests: list[bytes] = []
         self.over = threading.Event()
         self._connections: list[socket.socket] = []
@@ -51,9 +50,6 @@ class RawServer:
         self._connections.append(connection)
         with connection:
             try:
-                if self._tls:
-                    connection = self._tls.wrap_socket(connection, server_side=True)
-                    self._connections.append(connection)
                 self._script(connection, self)
             except OSError:  # the caller has gone
                 pass
@@ -116,57 +112,6 @@ def always(*answers: bytes) -> Script:
     return script
 
 
-def _server_tls() -> ssl.SSLContext:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(make_certificate())
-    return tls
-
-
-_made: list[Path] = []
-
-
-def make_certificate() -> Path:
-    """Return a key and a certificate for 127.0.0.1, made on the spot."""
-    if not _made:
-        import datetime
-        import ipaddress
-        import tempfile
-
-        x509 = pytest.importorskip("cryptography.x509", reason="cryptography is not installed")
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        path = Path(tempfile.mkdtemp()) / "localhost.pem"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        _made.append(path)
-    return _made[0]
-
-
 class RedisServer:
     """A Redis without persistence on a free port; can be killed and started again."""
 
@@ -191,9 +136,14 @@ class RedisServer:
         self._clients.append(client)
         return client
 
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
     def connect(self) -> RedisClient:
         """Return the app's own client."""
-        client = connect(f"redis://127.0.0.1:{self.port}/0")
+        client = connect(self.url)
         self._clients.append(client)
         return client
 
@@ -215,6 +165,11 @@ class RedisServer:
         """Let it hang: it accepts and says nothing."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it without a word."""

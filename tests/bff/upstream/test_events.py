@@ -102,7 +102,8 @@ class Listener:
     """An event stream client, its memory, and what it has done."""
 
     def __init__(self, service: Service, on_connect: Callable[[], None] | None = None) -> None:
-        self.libraries = LibraryCache(clock=Clock())
+        self.clock = Clock()
+        self.libraries = LibraryCache(clock=self.clock)
         self.connects, self._service, url = 0, service, service.server.url[:-1]
         self.stream = EventStream(url, "the-token", self.libraries, on_connect or self._connected)
         self.pauses = self.stream._closed = Pauses()
@@ -154,8 +155,8 @@ def listener(service: Service) -> Iterator[Listener]:
 
 
 def test_stream_when_it_beats_then_memory_may_be_used(service: Service, listener: Listener) -> None:
-    """With the first beat, not with the connection; the token and no packing are asked for."""
-    connection = service.next(HEAD)
+    """With the first beat, not with the connection nor with events that it does not know."""
+    connection = service.next(HEAD + b"event: news\ndata: {\n\n")
     assert not listener.libraries.alive()
     connection.sendall(BEAT)
     assert listener.alive()
@@ -174,7 +175,7 @@ def test_stream_when_it_beats_then_memory_may_be_used(service: Service, listener
 def test_stream_when_a_library_changes_then_what_is_older_is_dropped(
     service: Service, listener: Listener
 ) -> None:
-    """Of that user, and nothing else; events of other names mean nothing."""
+    """Of that user, and nothing else; a reset of all users, where nobody knows what changed."""
     connection = service.next(HEAD + BEAT)
     assert listener.alive()
     for user in ("ada", "bob"):
@@ -182,30 +183,10 @@ def test_stream_when_a_library_changes_then_what_is_older_is_dropped(
     connection.sendall(b"event: news\ndata: {\n\n" + change("ada", 3) + change("ada", 4))
     assert until(lambda: not listener.has("ada"), LONG_S)
     assert listener.has("bob")
-    assert (listener.connects, listener.pauses.waits) == (1, [])
-
-
-@pytest.mark.parametrize(("name", "alive"), [("news", False), ("message", False), ("beat", True)])
-def test_stream_when_other_events_come_then_they_are_no_beat(
-    service: Service, name: str, alive: bool
-) -> None:
-    """Only the service's own events say that all changes are known."""
-    listener = Listener(service)
-    listener.stream._take(name, b"{")
-    assert listener.libraries.alive() == alive
-
-
-def test_stream_when_it_says_reset_then_all_is_forgotten_and_it_goes_on(
-    service: Service, listener: Listener
-) -> None:
-    """The user service does not know what has changed."""
-    connection = service.next(HEAD + BEAT)
-    assert listener.alive()
-    listener.keep("ada", 3)
     connection.sendall(b'event: reset\ndata: {"seq":9}\n\n')
-    assert until(lambda: not listener.has("ada"), LONG_S)
+    assert until(lambda: not listener.has("bob"), LONG_S)
     assert listener.alive()
-    assert listener.pauses.waits == []
+    assert (listener.connects, listener.pauses.waits) == (1, [])
 
 
 def end(connection: socket.socket) -> None:
@@ -245,28 +226,21 @@ def test_stream_when_it_is_lost_then_memory_is_cleared_and_it_is_followed_anew(
     assert until(lambda: listener.connects == 2, LONG_S)
 
 
-@pytest.mark.parametrize("last", [b"", b"event: cha"])
 def test_stream_when_it_is_silent_then_memory_is_cleared_and_it_is_followed_anew(
-    serve: Callable[..., RawServer], last: bytes
+    serve: Callable[..., RawServer],
 ) -> None:
-    """Also in the middle of an event; a connection that is dead in truth says nothing."""
+    """A connection that is dead in truth says nothing; nor does the end of an event come."""
     service = Service(serve)
     listener = Listener(service)
     listener.stream.start()
-    service.next(HEAD + BEAT + last)
+    service.next(HEAD + BEAT + b"event: cha")
     assert until(lambda: listener.connects == 1, LONG_S)
     assert listener.lost()
     service.next()
     listener.close()
 
 
-NONE = [
-    answer(b"", "500 Oops"),
-    answer(b"<html>sign in</html>"),
-    HEAD,
-    b"garbage\r\n\r\n",
-    b"",
-]
+NONE = [answer(b"", "500 Oops"), answer(b"<html>sign in</html>"), HEAD, b"garbage\r\n\r\n", b""]
 
 
 def test_stream_when_it_fails_then_pauses_grow_until_it_beats_and_each_loss_is_told_once(
@@ -315,47 +289,27 @@ def test_stream_when_the_user_service_has_none_then_it_is_looked_for_now_and_the
 def test_health_when_the_stream_is_lost_then_readiness_warns_after_a_while(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart of the user service is nothing to warn of."""
-    listener = Listener(service)
+    """A restart of the user service is nothing to warn of. The circuits close with the stream."""
+    breakers = Breakers("users", BreakerPolicy(failures=1, open_s=60))
+    for operation in ("favorites", "watchlist"):
+        with pytest.raises(ConnectFailed), breakers.calling(operation, "ada", bool):
+            raise ConnectFailed("users")
+    listener = Listener(service, breakers.close)
     assert listener.said() == ("off", "pass")
     listener.stream.start()
     connection = service.next(HEAD)
     assert listener.said() == ("lost", "pass")
     monkeypatch.setattr(module, "LOST_S", 0.0)
     assert listener.said() == ("lost", "warn")
+    assert [breaker.state for breaker in breakers.all()] == ["open", "open"]
     connection.sendall(BEAT)
     assert until(lambda: listener.said() == ("alive", "pass"), LONG_S)
-    listener.libraries._clock.move(10)  # type: ignore[attr-defined]
-    assert listener.said() == ("silent", "warn")
-    listener.close()
-    assert not listener.libraries.alive()
-
-
-def test_circuits_when_the_stream_is_back_then_they_close_at_once(service: Service) -> None:
-    """A user service that was away for some seconds is not left alone for a minute."""
-    breakers = Breakers("users", BreakerPolicy(failures=1, open_s=60))
-    for operation in ("favorites", "watchlist"):
-        with pytest.raises(ConnectFailed), breakers.calling(operation, "ada", bool):
-            raise ConnectFailed("users")
-    assert [breaker.state for breaker in breakers.all()] == ["open", "open"]
-    listener = Listener(service, breakers.close)
-    listener.stream.start()
-    connection = service.next(HEAD)
-    assert [breaker.state for breaker in breakers.all()] == ["open", "open"]
-    connection.sendall(BEAT)
     assert until(lambda: {breaker.state for breaker in breakers.all()} == {"closed"}, LONG_S)
-    listener.close()
-
-
-def test_close_when_the_stream_is_alive_then_memory_is_not_used_any_more(
-    service: Service, listener: Listener
-) -> None:
-    """The thread ends with the next event, or with the silence."""
-    connection = service.next(HEAD + BEAT)
-    assert listener.alive()
+    listener.clock.move(10)
+    assert listener.said() == ("silent", "warn")
     listener.stream.close()
     assert not listener.libraries.alive()
-    connection.sendall(BEAT)
+    connection.sendall(BEAT)  # the thread ends with the next event, or with the silence
     listener.stream._thread.join(LONG_S)
     assert not listener.stream._thread.is_alive()
     assert not listener.libraries.alive()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import time
-
 import limits.storage.memory
 import limits.storage.redis
 import pytest
-from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.errors import RateLimited
-from bff.limiter import Limiter
 from bff.upstream import rate as rate_module
 from bff.upstream import shared as shared_module
 from bff.upstream.rate import Ceiling, Pause
 from tests.bff.upstream.servers import RedisServer
-from tests.bff.upstream.tools import Clock, logged, together
+from tests.bff.upstream.tools import Clock, logged, permits, together
 
 
 class Time:
@@ -68,7 +64,7 @@ def taken(ceiling: Ceiling, tries: int) -> int:
 
 def test_ceiling_when_callers_press_then_no_second_has_more_than_it_allows(moved: Time) -> None:
     """Whatever their spacing, and nearly as many as it allows."""
-    ceiling, moments = Ceiling("tmdb", 10, Limiter(MovingWindowRateLimiter)), []
+    ceiling, moments = Ceiling("tmdb", 10, permits()), []
     began = moved.now
     for step in (0.0, 0.01, 0.05, 0.09, 0.1, 0.3, 0.0, 0.02) * 20:
         moved.now += step
@@ -78,25 +74,19 @@ def test_ceiling_when_callers_press_then_no_second_has_more_than_it_allows(moved
     assert len(moments) >= 0.9 * 10 * (moved.now - began)
 
 
-def test_ceiling_when_a_permit_comes_soon_then_a_caller_waits_for_it(moved: Time) -> None:
-    """Up to half a second; the wait is that until the oldest call is a second old."""
-    ceiling = Ceiling("tmdb", 2, Limiter(MovingWindowRateLimiter))
-    ceiling.take()
-    moved.now += 0.7
-    ceiling.take()
-    ceiling.take()
-    assert sum(moved.slept) == pytest.approx(0.3, abs=0.02)
-
-
-@pytest.mark.parametrize(("left_s", "passed_s"), [(30, 0.3), (0.2, 0.7)])
-def test_ceiling_when_a_permit_comes_too_late_then_says_so_at_once(
+@pytest.mark.parametrize(("left_s", "passed_s"), [(30, 0.7), (30, 0.3), (0.2, 0.7)])
+def test_ceiling_when_a_permit_comes_soon_then_a_caller_waits_for_it(
     moved: Time, left_s: float, passed_s: float
 ) -> None:
-    """Later than half a second, or than the request's deadline: an old answer is better."""
-    ceiling = Ceiling("tmdb", 1, Limiter(MovingWindowRateLimiter))
+    """Later than half a second, or than the deadline, it says so: an old answer is better."""
+    ceiling = Ceiling("tmdb", 1, permits())
     ceiling.take()
     moved.now += passed_s
     enter(left_s)
+    if (left_s, passed_s) == (30, 0.7):
+        ceiling.take()
+        assert sum(moved.slept) == pytest.approx(0.3, abs=0.02)
+        return
     with pytest.raises(RateLimited) as caught:
         ceiling.take()
     assert caught.value.retry_after_s == pytest.approx(1 - passed_s, abs=0.01)
@@ -105,26 +95,12 @@ def test_ceiling_when_a_permit_comes_too_late_then_says_so_at_once(
 
 def test_ceiling_when_refreshes_run_then_a_quarter_is_left_for_callers(moved: Time) -> None:
     """A refresh does not wait: its page is long out."""
-    ceiling = Ceiling("tmdb", 20, Limiter(MovingWindowRateLimiter))
+    ceiling = Ceiling("tmdb", 20, permits())
     enter(background=True)
     assert taken(ceiling, 40) == 15
-    assert moved.slept == []
     enter()
     assert taken(ceiling, 5) == 5
     assert moved.slept == []
-
-
-def test_ceiling_when_threads_call_at_once_then_they_share_it() -> None:
-    """Real threads, real time: twenty permits for a hundred calls that cannot wait."""
-    ceiling = Ceiling("tmdb", 20, Limiter(MovingWindowRateLimiter))
-
-    def run(_: int) -> int:
-        enter(0)
-        return taken(ceiling, 2)
-
-    began = time.monotonic()
-    went = sum(together(50, run))
-    assert 20 <= went <= 20 * (1 + int(time.monotonic() - began))
 
 
 # -- pauses
@@ -145,7 +121,6 @@ def test_pause_when_it_is_short_then_it_is_obeyed_to_its_end(
     pause = Pause("tmdb", clock=clock)
     pause.begin(7)
     assert looks(pause) == 7
-    assert pause.health()["tmdb:pause"][0]["observedValue"] == 7
     assert pause.health()["tmdb:pause"][0]["status"] == "warn"
     clock.move(6.5)
     assert looks(pause) == 0.5
@@ -161,11 +136,11 @@ def test_pause_when_it_is_long_then_one_call_looks_every_time_and_the_others_wai
     """After two minutes, and again where the call that looked never came back."""
     pause = Pause("tmdb", clock=clock)
     pause.begin(3600)
-    assert looks(pause) == 120
     clock.move(119)
     assert looks(pause) == 1
     clock.move(1)
-    assert [looks(pause) for _ in range(3)] == [True, 5, 5]
+    results = together(20, lambda _: looks(pause))
+    assert (results.count(True), results.count(5)) == (1, 19)
     clock.move(5)
     assert [looks(pause) for _ in range(2)] == [True, 5]
     pause.begin(3600)  # it was told the same
@@ -176,26 +151,15 @@ def test_pause_when_it_is_long_then_one_call_looks_every_time_and_the_others_wai
     assert looks(pause) is False
 
 
-def test_pause_when_twenty_threads_find_it_over_then_one_of_them_looks(clock: Clock) -> None:
-    """The others wait until it is back."""
-    pause = Pause("tmdb", clock=clock)
-    pause.begin(3600)
-    clock.move(120)
-    results = together(20, lambda _: looks(pause))
-    assert (results.count(True), results.count(5)) == (1, 19)
-
-
 # -- over Redis
 
 
 @pytest.mark.e2e
-def test_limiter_when_two_workers_share_a_redis_then_they_have_one_ceiling(
+def test_ceiling_when_two_workers_share_a_redis_then_they_have_one(
     redis_server: RedisServer, moved: Time
 ) -> None:
     """Together no more than one alone may have; refreshes leave the same reserve."""
-    url = f"redis://127.0.0.1:{redis_server.port}/0"
-    limiters = [Limiter(MovingWindowRateLimiter, url) for _ in range(2)]
-    one, other = (Ceiling("tmdb", 20, limiter) for limiter in limiters)
+    one, other = (Ceiling("tmdb", 20, permits(redis_server.url)) for _ in range(2))
     enter(0.1, background=True)
     assert taken(one, 10) + taken(other, 10) == 15
     enter(0.1)
@@ -206,9 +170,10 @@ def test_limiter_when_two_workers_share_a_redis_then_they_have_one_ceiling(
 
 @pytest.mark.e2e
 def test_pause_when_two_workers_share_a_redis_then_one_is_told_and_both_obey(
-    redis_server: RedisServer, clock: Clock
+    redis_server: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One call of both together looks, and its answer ends the pause for both."""
+    """One call of both looks, and ends it for both. Redis may go, come back, or hold garbage."""
+    monkeypatch.setattr(shared_module, "COOLDOWN_S", 0.0)
     one, other = (Pause("tmdb", redis_server.connect(), clock) for _ in range(2))
     one.begin(3600)
     assert looks(other) == 120
@@ -217,29 +182,15 @@ def test_pause_when_two_workers_share_a_redis_then_one_is_told_and_both_obey(
     other.end()
     assert [looks(one), looks(other)] == [False, False]
     one.begin(30)
-    third = Pause("tmdb", redis_server.connect(), clock)
-    assert looks(third) == 30
+    assert looks(other) == 30
     assert 0 < redis_server.client().pttl("bff:tmdb:pause") <= 30_000
-
-
-@pytest.mark.e2e
-def test_pause_when_redis_goes_then_who_was_told_obeys_and_a_restart_forgets_it(
-    redis_server: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is in Redis in its place, if anything, makes no call fail."""
-    monkeypatch.setattr(shared_module, "COOLDOWN_S", 0.0)
-    pause = Pause("tmdb", redis_server.connect(), clock)
-    pause.begin(30)
     redis_server.kill()
-    assert looks(pause) == 30
-    assert looks(Pause("tmdb", redis_server.connect(), clock)) is False
-    pause.begin(60)
-    assert looks(pause) == 60
+    assert looks(one) == 30  # who was told obeys
+    assert looks(Pause("tmdb", redis_server.connect(), clock)) is False  # a restart forgets it
+    one.begin(60)
+    assert looks(one) == 60
     redis_server.start()
-    assert looks(pause) is False
+    assert looks(one) is False
     for garbage in (b"garbage", b"1 2 3", b""):
         redis_server.client().set("bff:tmdb:pause", garbage)
-        assert looks(pause) is False
-    redis_server.client().lpush("bff:tmdb:other", "x")
-    redis_server.client().rename("bff:tmdb:other", "bff:tmdb:pause")
-    assert looks(pause) is False
+        assert looks(one) is False

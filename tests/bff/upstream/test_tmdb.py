@@ -11,12 +11,9 @@ import orjson
 import pytest
 import requests
 import time_machine
-from limits.strategies import MovingWindowRateLimiter
 
-from bff import context, reads
-from bff.context import Deadline, RequestContext
+from bff import reads
 from bff.errors import BadResponse, CircuitOpen, NotFound, UpstreamFailed
-from bff.limiter import Limiter
 from bff.model import Ok
 from bff.upstream.breaker import BreakerPolicy, Breakers
 from bff.upstream.guard import Guard
@@ -24,6 +21,7 @@ from bff.upstream.rate import Pause
 from bff.upstream.session import configure
 from bff.upstream.tier import on_files
 from bff.upstream.tmdb import Credential, TmdbClient
+from tests.bff.upstream.tools import permits
 from tests.bff.upstream.workers import BASE, FILMS, Upstream, Worker
 
 RECORDED = Path(__file__).resolve().parents[2] / "fixtures" / "tmdb" / "recorded"
@@ -34,7 +32,7 @@ TTL = 300
 def plain(credential: Credential | None = None, policy: BreakerPolicy | None = None) -> TmdbClient:
     """Return a client without a cache."""
     session, breakers = configure(requests.Session(), 4), Breakers("tmdb", policy)
-    guard = Guard("tmdb", session, 20, breakers, Limiter(MovingWindowRateLimiter), Pause("tmdb"))
+    guard = Guard("tmdb", session, 20, breakers, permits(), Pause("tmdb"))
     return TmdbClient(BASE, credential or Credential("the-key"), guard, None, TTL)
 
 
@@ -116,78 +114,51 @@ def test_credential_when_key_and_token_are_there_then_the_token_wins(
     assert "the-" not in repr(credential) + str(credential)
 
 
-def test_read_when_two_requests_ask_the_same_then_each_sends_its_own_id(upstream: Upstream) -> None:
-    """The plan of a read is kept, and holds nothing of the request that made it."""
-    client = plain()
-    for name in ("one", "two"):
-        context.enter(RequestContext(name, Deadline.after(30)))
-        client.popular({"page": "1"}).load()
-    assert [request.headers["X-Request-ID"] for request in upstream.requests] == ["one", "two"]
-    assert client.popular({"page": "1"}) is client.popular({"page": "1"})
-
-
 # -- keys
-
-
-def test_key_when_the_credential_changes_then_it_stays_and_never_holds_it(tmp_path: Path) -> None:
-    """All credentials see the same public answers."""
-    secrets = [Credential("secret-one"), Credential("", "secret-two"), Credential()]
-    keys = {cached(tmp_path, one).popular(ALL).key for one in secrets}
-    assert len(keys) == 1
-    assert "secret" not in str(keys.pop())
 
 
 def test_key_when_what_is_asked_changes_then_it_changes_and_order_does_not_matter(
     tmp_path: Path,
 ) -> None:
-    """Path, parameters, language and region make the key, in whatever order they came."""
+    """Path, parameters, language and region make the key. The credential does not: all see one."""
     client = cached(tmp_path)
     others = [{**ALL, "page": "3"}, {**ALL, "language": "en-US"}, {**ALL, "region": "AT"}, {}]
     keys = {client.popular(params).key for params in (ALL, *others)}
     assert len(keys) == 5
     assert client.popular(dict(reversed(ALL.items()))).key in keys
-    assert client.movie(550).key != client.movie(551).key
-    assert client.movie(550).key != client.enriched(550, {}).key
+    assert len({client.movie(550).key, client.movie(551).key, client.enriched(550, {}).key}) == 3
     one, other = {"query": "a&page=2"}, {"query": "a", "page": "2"}
     assert client.search(one).key != client.search(other).key
     # TMDB's answer does not depend on the region here, so that one answer is enough.
     assert client.trending(ALL).key == client.trending({**ALL, "region": "AT"}).key
+    for secret in (Credential("secret-one"), Credential("", "secret-two"), Credential()):
+        assert cached(tmp_path, secret).popular(ALL).key in keys
 
 
 def test_circuit_when_all_of_one_film_fails_then_other_films_are_asked_for(
     upstream: Upstream,
 ) -> None:
-    """A film is one thing in whatever language and part; three films that fail are TMDB's fault."""
+    """A film is one thing in whatever language and part; each page of a list is one of its own."""
     client = plain(policy=BreakerPolicy(failures=3, least_keys=3))
 
-    def fail(number: int, row: str = "movie", **params: str) -> None:
+    def fail(row: str, path: dict[str, Any] | None = None, **params: str) -> None:
         with pytest.raises(UpstreamFailed):
-            client.read(reads.BY_NAME[row], {"movie_id": number}, params).load()
+            client.read(reads.BY_NAME[row], path, params).load()
 
     upstream.gives({}, 500)
     for row in ("movie", "enriched", "credits", "similar"):
         for language in ("de-DE", "en-US", "fr-FR"):
-            fail(550, row, language=language, page="2")
-    fail(551)
-    fail(552)
-    with pytest.raises(CircuitOpen):
-        client.movie(553).load()
-    assert len(upstream.requests) == 14
-
-
-def test_circuit_when_three_pages_of_a_list_fail_then_it_opens_for_lists_alone(
-    upstream: Upstream,
-) -> None:
-    """Each page of a list is a thing of its own."""
-    client = plain(policy=BreakerPolicy(failures=3, least_keys=3))
-    upstream.gives({}, 500)
+            fail(row, MOVIE, language=language, page="2")
+    for number in (551, 552):
+        fail("movie", {"movie_id": number})
     for page in "123":
-        with pytest.raises(UpstreamFailed):
-            client.popular({"page": page}).load()
+        fail("popular", page=page)
     upstream.gives(FILMS)
-    with pytest.raises(CircuitOpen):
-        client.trending({"page": "1"}).load()
+    for call in (client.movie(553), client.trending({"page": "1"})):
+        with pytest.raises(CircuitOpen):
+            call.load()
     assert client.search({"query": "a"}).load().value["results"][0]["id"] == 550
+    assert len(upstream.requests) == 18
 
 
 # -- what comes back

@@ -9,28 +9,24 @@ from typing import Any
 import orjson
 import pytest
 import requests
-from limits.strategies import MovingWindowRateLimiter
 
 from bff import context
 from bff.errors import (
     AlreadyThere,
     BadResponse,
-    ConnectFailed,
     NotFound,
     Rejected,
     Unreachable,
-    UpstreamError,
     UpstreamFailed,
 )
 from bff.library_cache import SILENCE_S, LibraryCache
-from bff.limiter import Limiter
 from bff.model import Call, Intent, Ok
 from bff.upstream.breaker import Breakers
 from bff.upstream.guard import Guard
 from bff.upstream.rate import Pause
 from bff.upstream.session import configure
 from bff.upstream.users import UserClient
-from tests.bff.upstream.tools import Clock
+from tests.bff.upstream.tools import Clock, permits
 from tests.bff.upstream.workers import JSON_TYPE, Upstream
 
 URL = "http://users.test"
@@ -52,14 +48,7 @@ def libraries(clock: Clock) -> LibraryCache:
 def client(libraries: LibraryCache) -> UserClient:
     """Return a client."""
     session = configure(requests.Session(), 4)
-    guard = Guard(
-        "users",
-        session,
-        20,
-        Breakers("users", None),
-        Limiter(MovingWindowRateLimiter),
-        Pause("users"),
-    )
+    guard = Guard("users", session, 20, Breakers("users", None), permits(), Pause("users"))
     return UserClient(URL, "the-token", guard, libraries)
 
 
@@ -119,23 +108,15 @@ def test_read_when_the_stream_is_alive_then_memory_answers_until_it_is_silent(
     assert context.current().timings[-1].outcome == "hit"
     assert client.favorites("bob").cached() is None
     assert client.watchlist("ada").cached() is None
+    knows(3)
+    assert ids(call.cached()) == [550]
+    knows(4)  # the caller wrote through another worker, whose change has not been heard of yet
+    assert call.cached() is None
+    knows(0)
     clock.move(SILENCE_S + 0.1)
     assert call.cached() is None
     call.load()
     assert len(upstream.requests) == 2
-
-
-def test_read_when_the_caller_knows_a_newer_revision_then_memory_does_not_answer(
-    upstream: Upstream, client: UserClient
-) -> None:
-    """The caller wrote through another worker, whose change has not been heard of yet."""
-    upstream.gives(collection("favorites"), headers=at(3))
-    call = client.favorites("ada")
-    call.load()
-    knows(3)
-    assert ids(call.cached()) == []
-    knows(4)
-    assert call.cached() is None
 
 
 @pytest.mark.parametrize("revision", ["", "-1", "1.5", "x", "²", "9" * 19])
@@ -149,18 +130,12 @@ def test_read_when_the_user_service_does_not_say_which_revision_then_it_is_not_k
     assert call.cached() is None
 
 
-@pytest.mark.parametrize("what", ["change", "gap"])
-def test_read_when_a_change_or_a_gap_comes_meanwhile_then_it_is_not_kept(
-    upstream: Upstream, client: UserClient, libraries: LibraryCache, what: str
+def test_read_when_a_change_comes_meanwhile_then_it_is_not_kept(
+    upstream: Upstream, client: UserClient, libraries: LibraryCache
 ) -> None:
     """The answer that is under way may be from before the change."""
-
-    def meanwhile() -> None:
-        libraries.changed("ada", 4) if what == "change" else libraries.clear()
-        libraries.beat()
-
     upstream.gives(collection("favorites", 550), headers=at(3))
-    upstream.meanwhile = meanwhile
+    upstream.meanwhile = lambda: libraries.changed("ada", 4)
     call = client.favorites("ada")
     assert ids(call.load()) == [550]
     assert call.cached() is None
@@ -189,31 +164,20 @@ def test_read_when_no_collection_comes_then_it_is_a_bad_response_and_not_kept(
 
 Write = Callable[[UserClient, str], Call[Any]]
 ITEM = {"movie_id": 550, "title": "Fight Club"}
-WRITES: dict[str, tuple[Write, str, str, dict[str, str], bool]] = {
-    "add": (lambda users, name: users.add(name, "ada", ITEM, INTENT), "POST", "", {}, True),
-    "put_new": (
-        lambda users, name: users.put_new(name, "ada", 550, ITEM, INTENT),
-        "PUT",
-        "/550",
-        {"If-None-Match": "*"},
-        True,
-    ),
-    "change": (
-        lambda users, name: users.change(name, "ada", 550, ITEM, INTENT),
-        "PUT",
-        "/550",
-        {"If-Match": "*"},
-        True,
-    ),
-    "remove": (
-        lambda users, name: users.remove(name, "ada", 550, INTENT),
-        "DELETE",
-        "/550",
-        {},
-        False,
-    ),
+WRITES: dict[str, Write] = {
+    "add": lambda users, name: users.add(name, "ada", ITEM, INTENT),
+    "put_new": lambda users, name: users.put_new(name, "ada", 550, ITEM, INTENT),
+    "change": lambda users, name: users.change(name, "ada", 550, ITEM, INTENT),
+    "remove": lambda users, name: users.remove(name, "ada", 550, INTENT),
 }
-writes = pytest.mark.parametrize("write", [write for write, *_ in WRITES.values()], ids=WRITES)
+# Method, path and condition.
+SENT: dict[str, tuple[str, str, dict[str, str]]] = {
+    "add": ("POST", "", {}),
+    "put_new": ("PUT", "/550", {"If-None-Match": "*"}),
+    "change": ("PUT", "/550", {"If-Match": "*"}),
+    "remove": ("DELETE", "/550", {}),
+}
+writes = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 
 
 @names
@@ -222,10 +186,10 @@ def test_write_when_it_is_made_then_it_goes_out_once_with_its_key_and_condition(
     upstream: Upstream, client: UserClient, name: str, verb: str
 ) -> None:
     """The user service knows a repetition by key and fingerprint, and acts once."""
-    write, method, path, condition, has_body = WRITES[verb]
+    method, path, condition = SENT[verb]
     key = "removed" if method == "DELETE" else ITEMS[name]
     upstream.gives({key: ITEM}, 201 if method == "POST" else 200, at(7))
-    call = write(client, name)
+    call = WRITES[verb](client, name)
     assert (call.key, call.cached(), upstream.requests) == (None, None, [])
     written = call.load().value
     assert (written.item["movie_id"], written.item["title"]) == (550, "Fight Club")
@@ -241,8 +205,8 @@ def test_write_when_it_is_made_then_it_goes_out_once_with_its_key_and_condition(
     }
     assert sent.items() <= dict(request.headers).items()
     assert {"If-Match", "If-None-Match"} & set(request.headers) == set(condition)
-    body = request.body
-    assert (orjson.loads(body) if isinstance(body, bytes) else None) == (ITEM if has_body else None)
+    body = orjson.loads(request.body) if isinstance(request.body, bytes) else None
+    assert body == (None if verb == "remove" else ITEM)
 
 
 @writes
@@ -250,26 +214,17 @@ def test_write_when_it_is_made_then_it_goes_out_once_with_its_key_and_condition(
     ("answer", "kind"),
     [
         ({"answer": requests.ConnectionError(ConnectionResetError())}, Unreachable),
-        ({"answer": requests.ConnectionError()}, ConnectFailed),
         ({"answer": {}, "status": 503}, UpstreamFailed),
-        ({"answer": {}, "status": 502}, UpstreamFailed),
     ],
 )
 def test_write_when_it_fails_then_it_is_not_sent_again(
-    upstream: Upstream,
-    client: UserClient,
-    write: Write,
-    answer: dict[str, Any],
-    kind: type[UpstreamError],
+    upstream: Upstream, client: UserClient, write: Write, answer: dict[str, Any], kind: type
 ) -> None:
-    """It may have been done; a read that fails so is sent twice."""
+    """It may have been done."""
     upstream.gives(**answer)
     with pytest.raises(kind):
         write(client, "favorites").load()
     assert len(upstream.requests) == 1
-    with pytest.raises(kind):
-        client.favorites("ada").load()
-    assert len(upstream.requests) == 3
 
 
 REFUSED: dict[tuple[str, int], type[Exception]] = {
@@ -289,7 +244,7 @@ def test_write_when_it_is_refused_then_the_caller_hears_why(
     """Each status means one thing for each write; what has no meaning is a bad response."""
     upstream.gives({"detail": detail}, status, at(9))
     with pytest.raises(REFUSED.get((verb, status), BadResponse)) as caught:  # type: ignore[arg-type]
-        WRITES[verb][0](client, "watchlist").load()
+        WRITES[verb](client, "watchlist").load()
     error = caught.value
     if isinstance(error, Rejected):
         said = detail if isinstance(detail, str) else "refused"
@@ -299,28 +254,20 @@ def test_write_when_it_is_refused_then_the_caller_hears_why(
     assert len(upstream.requests) == 1
 
 
+ITEMLESS = [None, 5, [], {}, {"movie_id": "550"}, {"movie_id": None}, {"title": "Fight Club"}]
+
+
 @writes
 @pytest.mark.parametrize("status", [200, 201, 409, 422])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null"])
 def test_write_when_garbage_comes_then_it_is_a_bad_response(
-    upstream: Upstream, client: UserClient, write: Write, status: int, body: bytes
+    upstream: Upstream, client: UserClient, write: Write, status: int
 ) -> None:
-    """Nobody knows what has become of the write, and nobody is told otherwise."""
-    upstream.gives(body, status)
-    with pytest.raises(BadResponse):
-        write(client, "history").load()
-
-
-@pytest.mark.parametrize(
-    "item", [None, 5, [], {}, {"movie_id": "550"}, {"movie_id": None}, {"title": "Fight Club"}]
-)
-def test_write_when_the_item_is_none_then_it_is_a_bad_response(
-    upstream: Upstream, client: UserClient, item: object
-) -> None:
-    """An item without its film is no item."""
-    upstream.gives({"favorite": item}, 201)
-    with pytest.raises(BadResponse):
-        client.add("favorites", "ada", ITEM, INTENT).load()
+    """Nobody knows what has become of the write. An item without its film is no item."""
+    items = [{"history_item": item} for item in ITEMLESS] if status < 400 else []
+    for body in (b"", b"<html>", b"[]", b"null", *items):
+        upstream.gives(body, status)
+        with pytest.raises(BadResponse):
+            write(client, "history").load()
 
 
 @writes

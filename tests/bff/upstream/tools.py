@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
-import requests
+from limits.strategies import MovingWindowRateLimiter
+
+from bff.limiter import Limiter
+from bff.upstream.rate import Permits
 
 
 class Clock:
@@ -56,21 +58,9 @@ def together(count: int, task: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-def inline(task: Callable[..., Any], *args: Any) -> Future[Any]:
-    """Do a task at once, in place of a pool."""
-    future: Future[Any] = Future()
-    try:
-        future.set_result(task(*args))
-    except BaseException as error:
-        future.set_exception(error)
-    return future
-
-
-def prepared(url: str, method: str = "GET", **more: Any) -> requests.PreparedRequest:
-    """Return a request that is ready to be sent."""
-    request = requests.PreparedRequest()
-    request.prepare(method=method, url=url, headers={"Accept-Encoding": "gzip"}, **more)
-    return request
+def permits(redis_url: str = "") -> Permits:
+    """Return what counts calls and retries."""
+    return Limiter(MovingWindowRateLimiter, redis_url)
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:

@@ -13,10 +13,8 @@ import orjson
 import requests
 import responses
 import time_machine
-from limits.strategies import MovingWindowRateLimiter
 
 from bff.errors import BadResponse, NotFound, UpstreamError
-from bff.limiter import Limiter
 from bff.model import Ok
 from bff.upstream.breaker import Breakers
 from bff.upstream.cache import Cache, CachePolicy, Query
@@ -24,6 +22,7 @@ from bff.upstream.guard import Guard
 from bff.upstream.rate import Pause
 from bff.upstream.session import configure, prepared
 from bff.upstream.tier import Tier
+from tests.bff.upstream.tools import permits
 
 Moment = time_machine.Traveller
 ROOT = Path(__file__).resolve().parents[3]
@@ -108,14 +107,8 @@ class Worker:
     ) -> None:
         session = configure(tier.session, 8)
         self.tier = tier
-        self.guard = Guard(
-            "tmdb",
-            session,
-            timeout_s,
-            Breakers("tmdb", None),
-            Limiter(MovingWindowRateLimiter),
-            Pause("tmdb"),
-        )
+        breakers, pause = Breakers("tmdb", None), Pause("tmdb")
+        self.guard = Guard("tmdb", session, timeout_s, breakers, permits(), pause)
         self.cache = Cache(CachePolicy(GRACE, stale_s, most_bytes), tier, self.guard)
 
     def ask(self, query: Query) -> Ok[Any] | UpstreamError | NotFound:
@@ -143,12 +136,12 @@ from bff.context import Deadline, RequestContext
 from bff.upstream.breaker import Breakers
 from bff.upstream.cache import Cache, CachePolicy
 from bff.upstream.guard import Guard
-from bff.limiter import Limiter
+from bff.upstream.rate import Pause
 from bff.upstream.session import configure
 from bff.upstream.shared import connect
 from bff.upstream.tier import on_files, on_redis
 from bff.upstream.tmdb import Credential, TmdbClient
-from limits.strategies import MovingWindowRateLimiter
+from tests.bff.upstream.tools import permits
 
 url, place, lock_s, *workers = sys.argv[1:]
 threads = next((int(count) for count in workers[1:] if os.fork() == 0), int(workers[0]))
@@ -156,8 +149,9 @@ shared = place.startswith("redis:")
 tier = (
     on_redis(connect(place), 9000, float(lock_s)) if shared else on_files(Path(place), 9e9, 2**30)
 )
-limiter = Limiter(MovingWindowRateLimiter)
-guard = Guard("tmdb", configure(tier.session, 64), 25, Breakers("tmdb", None), limiter)
+guard = Guard(
+    "tmdb", configure(tier.session, 64), 25, Breakers("tmdb", None), permits(), Pause("tmdb")
+)
 client = TmdbClient(url, Credential("key"), guard, Cache(CachePolicy(), tier, guard), 300)
 fan_out, got, barrier = FanOut(64, {"tmdb": 64}), [], threading.Barrier(threads)
 

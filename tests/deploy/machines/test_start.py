@@ -12,8 +12,8 @@ import pytest
 
 from scripts.processes import ROOT, until
 from tests.bff.upstream.servers import RedisServer
+from tests.deploy.machines.fleet import ask
 from tests.e2e.stack import Stack, clean_environment, free_ports
-from tests.machines.fleet import Writers, ask, kill, start
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e
@@ -65,10 +65,10 @@ def test_bff_when_redis_is_down_at_the_start_then_it_warns_and_serves_and_shares
 ) -> None:
     """Without Redis it counts, caches and answers by itself; nobody has to start it again."""
     redis_server.kill()
-    url = f"redis://127.0.0.1:{redis_server.port}/2"
+    url = f"{redis_server.url[:-1]}2"
     stack = Stack(tmp_path, REDIS_URL=url, RATE_LIMIT_PER_MINUTE=1000, USER_SERVICE_EVENTS="false")
     try:
-        start([(stack, ("tmdb", "bff"))])
+        stack.start("tmdb", "bff")
         alone = ask(f"{stack.bff}/api/movies/popular")
         log = stack.servers["bff"].tail(200)
         ready = ask(f"{stack.bff}/health/ready")
@@ -115,34 +115,3 @@ def test_user_service_when_the_database_is_down_at_the_start_then_503_until_it_i
         stack.end()
         if not running:
             postgresql.start()
-
-
-def test_user_service_when_killed_over_sqlite_then_every_answered_write_is_there_once(
-    tmp_path: Path,
-) -> None:
-    """Two services on one file, twenty clients, and who had no answer asks again."""
-    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
-    one, two = Stack(tmp_path / "one", DATABASE_URL=url), Stack(tmp_path / "two", DATABASE_URL=url)
-    doors = [f"{machine.users}/favorites" for machine in (one, two)]
-    writers = Writers(doors, lambda _: range(1, 11))
-    try:
-        start([(one, ("users",)), (two, ("users",))])
-        writers.start()
-        kill(one)
-        start([(one, ("users",))])
-        writers.join()
-        found = {
-            number: [
-                item["movie_id"]
-                for item in ask(doors[1], X_User_Id=writers.user(number)).json["favorites"]
-            ]
-            for number in writers.added
-        }
-    finally:
-        one.end()
-        two.end()
-
-    assert writers.wrong == []
-    assert writers.failed[doors[0]] > 0, "nobody noticed"
-    assert writers.failed[doors[1]] == 0
-    assert {number: sorted(films) for number, films in found.items()} == writers.added

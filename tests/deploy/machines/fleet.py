@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,9 +21,7 @@ from urllib.parse import urlsplit
 import jwt
 import psycopg
 
-from scripts.processes import adopt_orphans, until
-from tests.e2e import strict_tmdb
-from tests.e2e.stack import START_WITHIN_S, Stack, clean_environment
+from tests.e2e.stack import Stack
 
 SECRET = "a-secret-of-enough-bytes-for-HS256"
 # Both machines: two workers, time for a machine that is busy, and no bound but the one under test.
@@ -71,21 +69,16 @@ def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> Answ
         return Answer(response.status, text, {k.lower(): v for k, v in response.getheaders()})
 
 
-def at_once(tasks: list[Callable[[], Answer]]) -> list[Answer]:
-    """Do all tasks at the same moment, each in a thread of its own."""
-    barrier = threading.Barrier(len(tasks))
-
-    def run(task: Callable[[], Answer]) -> Answer:
-        barrier.wait(10)
-        return task()
-
-    with ThreadPoolExecutor(len(tasks)) as pool:
-        return list(pool.map(run, tasks))
-
-
 def get_at_once(urls: list[str], **headers: str) -> list[Answer]:
     """GET all addresses at the same moment."""
-    return at_once([lambda url=url: ask(url, **headers) for url in urls])  # type: ignore[misc]
+    barrier = threading.Barrier(len(urls))
+
+    def get(url: str) -> Answer:
+        barrier.wait(10)
+        return ask(url, **headers)
+
+    with ThreadPoolExecutor(len(urls)) as pool:
+        return list(pool.map(get, urls))
 
 
 def as_user(name: str) -> dict[str, str]:
@@ -114,7 +107,7 @@ def rows(database_url: str, user: str) -> dict[int, int]:
 
 
 class Writers:
-    """Twenty clients, each of which adds films at one door; begin with `start`.
+    """Twenty clients, each of which adds films at one door.
 
     Who has no answer, or one that invites to try again, asks again with the same key.
     """
@@ -122,53 +115,31 @@ class Writers:
     ENOUGH = 40
     AGAIN = (0, 409, 502, 503, 504)
 
-    def __init__(self, doors: list[str], films: Callable[[int], Iterable[int]]) -> None:
-        self.added: dict[int, list[int]] = {number: [] for number in range(20)}
+    def __init__(self, doors: list[str], films: Sequence[int]) -> None:
+        self.added: dict[str, list[int]] = {f"{uuid.uuid4().hex}": [] for _ in range(20)}
         self.failed: Counter[str] = Counter()  # answers by door
         self.wrong: list[Answer] = []
-        self.begun = threading.Event()
+        self.begun = threading.Event()  # the first writes are answered
         self._pause = threading.Event()
         self._doors, self._films = doors, films
-        self._name = uuid.uuid4().hex
-        self._threads = [
-            threading.Thread(target=self._write, args=(number,)) for number in self.added
-        ]
 
-    def user(self, number: int) -> str:
-        """Return the name of a client."""
-        return f"{self._name}-{number}"
-
-    def start(self) -> None:
-        """Begin, and return when the first writes are answered."""
-        for thread in self._threads:
-            thread.start()
-        assert self.begun.wait(20)
-
-    def join(self) -> None:
-        """Return when all are through."""
-        for thread in self._threads:
-            thread.join(60)
-
-    def _write(self, number: int) -> None:
-        door = self._doors[number % len(self._doors)]
-        for film in self._films(number):
-            self._add(door, number, film)
+    def write(self, number: int) -> None:
+        """Be one of the clients."""
+        user, door = list(self.added)[number], self._doors[number % len(self._doors)]
+        for film in self._films:
+            headers = as_user(user) | {"Idempotency-Key": uuid.uuid4().hex}
+            answer, end = Answer(0), time.monotonic() + 20
+            while answer.status in self.AGAIN and time.monotonic() < end:
+                answer = ask(door, "POST", {"movie_id": film}, **headers)
+                if answer.status != 201:
+                    self.failed[door] += 1
+                    self._pause.wait(0.05)
+            if answer.status == 201:
+                self.added[user].append(film)
+            else:
+                self.wrong.append(answer)
             if sum(map(len, self.added.values())) > self.ENOUGH:
                 self.begun.set()
-
-    def _add(self, door: str, number: int, film: int) -> None:
-        user = self.user(number)
-        headers = as_user(user) | {"X-User-Id": user, "Idempotency-Key": uuid.uuid4().hex}
-        answer = Answer(0)
-        end = time.monotonic() + 20
-        while answer.status in self.AGAIN and time.monotonic() < end:
-            answer = ask(door, "POST", {"movie_id": film}, **headers)
-            if answer.status == 201:
-                self.added[number].append(film)
-                return
-            self.failed[door] += 1
-            self._pause.wait(0.05)
-        self.wrong.append(answer)
 
 
 def kill(stack: Stack) -> None:
@@ -178,30 +149,14 @@ def kill(stack: Stack) -> None:
     server.end(5)
 
 
-def start(stacks: list[tuple[Stack, tuple[str, ...]]]) -> None:
-    """Start the named processes of all stacks side by side."""
-    adopt_orphans()
-    servers = [(stack, stack.servers[name]) for stack, names in stacks for name in names]
-    for stack, server in servers:
-        server.start(clean_environment(**stack.settings))
-
-    def answer() -> bool:
-        return all(server.answers() for _, server in servers)
-
-    assert until(answer, START_WITHIN_S), "\n".join(server.tail() for _, server in servers)
-
-
 @contextmanager
-def pair(
-    folder: Path, names: tuple[str, ...], tmdb: str = "", **settings: Any
-) -> Iterator[tuple[Stack, Stack]]:
+def pair(folder: Path, names: tuple[str, ...], **settings: Any) -> Iterator[tuple[Stack, Stack]]:
     """Run two instances with files of their own; the first one's TMDB serves both."""
     one = Stack(folder / "one", **SETTINGS | settings)
-    if tmdb == "strict":
-        strict_tmdb.stand_in(one)
     two = Stack(folder / "two", **SETTINGS | settings | {"TMDB_BASE_URL": f"{one.tmdb}/3"})
     try:
-        start([(one, (*names, "tmdb")), (two, names)])
+        one.start(*names, "tmdb")
+        two.start(*names)
         yield one, two
     finally:
         with ThreadPoolExecutor(2) as pool:
