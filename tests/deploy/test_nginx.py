@@ -285,23 +285,21 @@ def test_metrics_when_asked_from_elsewhere_then_they_are_refused(fake: Fake) -> 
 # -- Instances that fail -----------------------------------------------------------------
 
 
-def test_request_when_an_instance_dies_over_it_then_only_a_read_is_sent_again() -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET"])
+def test_request_when_an_instance_dies_over_it_then_only_a_read_is_sent_again(method: str) -> None:
     """Nobody knows whether a write was done: 502, and no second instance sees it."""
     with Fake(drop) as dying, Fake() as other, Nginx(dying.port, other.port) as nginx:
-        for method in ("POST", "PUT", "DELETE"):
-            dying.requests.clear()
-            other.requests.clear()
-            paths = [f"/api/users/history/{number}" for number in range(4)]
-            answers = [call(nginx, method, path, json={}) for path in paths]
+        paths = [f"/api/users/history/{number}" for number in range(4)]
+        answers = [call(nginx, method, path) for path in paths]
 
-            arrived = [request.path for fake in (dying, other) for request in fake.requests]
-            lost = [answer for answer in answers if answer.status_code != 200]
+        assert dying.requests
+        arrived = [request.path for fake in (dying, other) for request in fake.requests]
+        lost = [answer for answer in answers if answer.status_code != 200]
+        assert {answer.status_code for answer in lost} == (set() if method == "GET" else {502})
+        if method != "GET":
             assert sorted(path for path in arrived if path != "/health") == paths
-            assert {answer.status_code for answer in lost} == {502}
             assert lost[0].json()["reason"] == "unreachable"
             assert lost[0].headers["Retry-After"]
-        reads = [call(nginx, "GET", "/api/dashboard/feed") for _ in range(6)]
-        assert {answer.status_code for answer in reads} == {200}
 
 
 def test_write_when_an_instance_is_gone_then_the_other_takes_it() -> None:
