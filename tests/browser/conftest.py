@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import SECRET, Stack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -20,11 +20,11 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-WITHIN_MS = 8000
+WITHIN_MS = 60_000  # a guard against a hang
 # The last row of the home screen: it stands when all of them do.
 WHOLE_HOME = '[data-row="popular"] .card'
 SETTINGS = {
-    "JWT_SECRET": "a secret of the tests, long enough for HS256",
+    "JWT_SECRET": SECRET,
     # TMDB's answers age at once, so that a fault shows as soon as it is set.
     "CACHE_TTL": 1,
     "CACHE_GRACE": 1,
@@ -81,7 +81,7 @@ def bookmark(movie_id: int) -> str:
     return f'[data-mark="watchlist"][data-id="{movie_id}"]'
 
 
-def eventually(check: Callable[[], Any], within_s: float = 8.0) -> None:
+def eventually(check: Callable[[], Any], within_s: float = 60.0) -> None:
     """Wait until `check` returns something true."""
     end = time.monotonic() + within_s
     while not check():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from tests.e2e.stack import Stack
 pytestmark = pytest.mark.e2e
 
 CONTENT = ".spotlight h2"
-LOADS = 6
 SHIFTS = """
     window.shifts = [];
     new PerformanceObserver((list) => {
@@ -24,26 +22,8 @@ SHIFTS = """
     }).observe({ type: "layout-shift", buffered: true });
 """
 
-PAINTS = """
-    new PerformanceObserver((list) => { window.largest = list.getEntries().at(-1).startTime; })
-      .observe({ type: "largest-contentful-paint", buffered: true });
-"""
-# Asks for a press as soon as there is something to press, and notes the paint that follows it.
-PRESSES = """
-    new MutationObserver((_, observer) => {
-      if (!document.querySelector(".spotlight h2")) return;
-      observer.disconnect();
-      window.press();
-    }).observe(document, { childList: true, subtree: true });
-    addEventListener("keydown", () => requestAnimationFrame(() => setTimeout(() => {
-      window.answer = { at: performance.now(), focus: document.activeElement.id };
-    })));
-"""
-ANSWERED = """() => performance.getEntriesByType("resource")
-    .find((entry) => entry.name.includes("/complete")).responseEnd"""
 
-
-def test_home_before_its_first_content_makes_one_call(stack: Stack, tab: Tab) -> None:
+def test_home_when_it_loads_then_its_first_content_needs_one_call(stack: Stack, tab: Tab) -> None:
     """The first screen needs one call of the API; the pictures' address comes after it.
 
     A later load knows where pictures are, and makes no other call at all.
@@ -66,7 +46,7 @@ def test_home_before_its_first_content_makes_one_call(stack: Stack, tab: Tab) ->
     assert tab.calls == ["GET /api/dashboard/complete"]
 
 
-def test_pictures_that_have_moved_since_the_last_visit_are_found(tab: Tab) -> None:
+def test_pictures_when_they_have_moved_since_the_last_visit_then_are_found(tab: Tab) -> None:
     """What an earlier page learned of the pictures' address holds until one fails to load."""
     tab.open("/", ".picture.is-loaded")
     tab.page.evaluate(
@@ -83,7 +63,7 @@ def test_pictures_that_have_moved_since_the_last_visit_are_found(tab: Tab) -> No
     tab.faults[:] = [fault for fault in tab.faults if "/gone/" not in fault]
 
 
-def test_home_shows_all_sections_when_all_is_well(stack: Stack, tab: Tab) -> None:
+def test_home_when_all_is_well_then_shows_all_sections(stack: Stack, tab: Tab) -> None:
     """Popular, trending, recommended with its reason, begun films and the user's numbers."""
     stack.call("PUT", "/api/users/history/13", json={"progress": 0.4})
     page = tab.open("/", WHOLE_HOME)
@@ -103,7 +83,7 @@ def test_home_shows_all_sections_when_all_is_well(stack: Stack, tab: Tab) -> Non
 
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("path", ["/", "/feed", "/movie/550", "/search?q=star", "/library"])
-def test_page_while_it_loads_does_not_shift(make_tab: Any, path: str, width: int) -> None:
+def test_page_when_it_loads_then_nothing_shifts(make_tab: Any, path: str, width: int) -> None:
     """Nothing moves by itself while a view and its pictures load."""
     tab = make_tab(viewport={"width": width, "height": 800})
     tab.page.add_init_script(SHIFTS)
@@ -113,7 +93,7 @@ def test_page_while_it_loads_does_not_shift(make_tab: Any, path: str, width: int
     assert sum(shift["value"] for shift in shifts) < 0.02, shifts
 
 
-def test_home_in_all_weighs_less_than_150_kb(stack: Stack, tab: Tab) -> None:
+def test_home_when_weighed_then_is_less_than_150_kb(stack: Stack, tab: Tab) -> None:
     """Page, style, modules and the first answer, without pictures, as they are on the wire."""
     sizes: dict[str, int] = {}
 
@@ -130,58 +110,10 @@ def test_home_in_all_weighs_less_than_150_kb(stack: Stack, tab: Tab) -> None:
     assert sum(sizes.values()) < 150_000, sizes
 
 
-def largest_paint_ms(tab: Tab) -> float:
-    """Return how long after the API's answer the browser painted the largest content."""
-    tab.page.add_init_script(PAINTS)
-    tab.open("/", ".picture.is-loaded")
-    tab.page.wait_for_load_state("networkidle")
-    assert tab.page.evaluate("scrollY") == 0
-    return float(tab.page.evaluate("window.largest") - tab.page.evaluate(ANSWERED))
-
-
-def answered_key_ms(tab: Tab) -> float:
-    """Return how long after the API's answer the effect of a key was painted.
-
-    The key is pressed once the content is in the page, and leads to the search field. A load of
-    its own: with the first key the browser stops looking for the largest content.
-    """
-    wanted: list[bool] = []
-    tab.page.expose_function("press", lambda: wanted.append(True))
-    tab.page.add_init_script(PRESSES)
-    tab.page.goto(f"{tab.stack.bff}/", wait_until="commit")
-    while not wanted:
-        tab.page.wait_for_timeout(1)
-    tab.page.keyboard.press("/")
-    answer = tab.until("() => window.answer")
-    assert answer["focus"] == "query"
-    return float(answer["at"] - tab.page.evaluate(ANSWERED))
-
-
-@pytest.mark.parametrize("delay", [largest_paint_ms, answered_key_ms])
-def test_home_after_the_answer_is_usable_at_once(
-    make_context: Callable[..., Any], make_tab: Callable[..., Tab], delay: Callable[[Tab], float]
-) -> None:
-    """Largest content painted and a key answered within 300 ms of the API's answer.
-
-    Other work of the machine adds to each load, so the best load counts. The first has
-    nothing in the browser's cache, the others have what it left.
-    """
-    context = make_context()
-    tries: list[float] = []
-    while not any(one < 300 for one in tries):
-        assert len(tries) < LOADS, tries
-        tries.append(delay(make_tab(context)))
-
-
-def test_home_when_nothing_is_begun_shows_no_empty_row(tab: Tab) -> None:
-    """A row that has nothing to say takes no place."""
+def test_footer_and_empty_rows_when_home_is_whole_then_sources_are_named(tab: Tab) -> None:
+    """TMDB's notice and JustWatch's credit stand on the page; an empty row takes no place."""
     page = tab.open("/", WHOLE_HOME)
     assert page.locator('[data-row="history"]').is_hidden()
-
-
-def test_footer_always_names_the_sources(tab: Tab) -> None:
-    """TMDB's notice and JustWatch's credit stand on the page."""
-    page = tab.open("/", CONTENT)
     text = page.locator("footer").inner_text()
     assert "uses the TMDB API but is not endorsed or certified by TMDB" in text
     assert "JustWatch" in text

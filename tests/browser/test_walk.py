@@ -14,7 +14,7 @@ from tests.e2e.stack import Stack
 
 pytestmark = pytest.mark.e2e
 
-WALKS = int(os.environ.get("WALKS", "20"))
+WALKS = int(os.environ.get("WALKS", "5"))
 STEPS = int(os.environ.get("WALK_STEPS", "50"))
 PROFILES = ("slow", "flaky", "rate_limited", "down", "garbage")
 
@@ -50,24 +50,11 @@ ACT = """([action, r]) => {
       focus: () => dispatchEvent(new Event("focus")),
     })[action]();
 }"""
-ACTIONS = {
-    "mark": 14,
-    "star": 5,
-    "progress": 3,
-    "watched": 3,
-    "film": 8,
-    "nav": 6,
-    "type": 3,
-    "scroll": 5,
-    "back": 4,
-    "forward": 1,
-    "retry": 3,
-    "focus": 1,
-    "fault": 5,
-    "mend": 5,
-    "wait": 5,
-    "reload": 1,
-}
+ACTIONS = [
+    *("mark", "film", "nav", "scroll", "star", "fault", "mend", "wait", "back", "type"),
+    *("progress", "watched", "retry", "forward", "focus", "reload"),
+]
+WEIGHTS = (14, 8, 6, 5, 5, 5, 5, 5, 4, 3, 3, 3, 3, 1, 1, 1)
 
 SHOWN = """() => [...document.querySelectorAll("main [data-mark]")].map((one) => [
     one.dataset.mark, Number(one.dataset.id),
@@ -80,7 +67,7 @@ def difference(page: Any, stack: Stack) -> list[Any]:
     held = {
         name: {
             item["movie_id"]: item
-            for item in stack.http.get(f"{stack.users}/{name}", timeout=10).json()[name]
+            for item in stack.http.get(f"{stack.users}/{name}", timeout=60).json()[name]
         }
         for name in ("favorites", "watchlist", "history")
     }
@@ -126,14 +113,14 @@ def act(page: Any, step: str, number: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(WALKS))
-def test_walk_with_faults_ends_without_error_or_difference(
+def test_walk_when_faults_go_on_and_off_then_ends_without_difference(
     stack: Stack, make_tab: Callable[..., Tab], seed: int
 ) -> None:
     """Whatever happened on the way, in the end the page shows what the user service holds."""
     draw = random.Random(seed)
     tab = make_tab()
     page = tab.open(draw.choice(["/", "/feed", "/library", "/movie/13", "/search?q=love"]))
-    steps = draw.choices(list(ACTIONS), list(ACTIONS.values()), k=STEPS)
+    steps = draw.choices(ACTIONS, WEIGHTS, k=STEPS)
     for step in steps:
         if step == "fault":
             stack.faults(draw.choice(["users", "tmdb"]), profile=draw.choice(PROFILES))
@@ -158,6 +145,6 @@ def test_walk_with_faults_ends_without_error_or_difference(
         return not wrong
 
     try:
-        eventually(same, within_s=20)
+        eventually(same)
     except AssertionError:
         raise AssertionError(f"after {steps} at {page.url}: {wrong[:10]}") from None

@@ -1,14 +1,12 @@
-"""Reads and writes at a steady rate, and what came back of them."""
+"""Reads and writes without a pause, and what came back of them."""
 
 from __future__ import annotations
 
-import http.client
 import itertools
-import json
 import threading
-import time
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Any
+
+import requests
 
 FILMS = (550, 680, 13, 155, 27205, 603)
 READS = (
@@ -18,81 +16,59 @@ READS = (
     "/api/dashboard/movie/550/enriched",
     "/api/configuration",
 )
-JSON = {"Content-Type": "application/json"}
 
 
-@dataclass
-class Result:
-    """How many requests were sent, and each failure with the number of its request."""
-
-    requests: int = 0
-    failures: list[tuple[int, str]] = field(default_factory=list)
-
-
-def request_number(number: int) -> tuple[str, str, bytes | None]:
+def request_number(number: int) -> tuple[str, str, dict[str, Any] | None]:
     """Return method, path and body of a request; each fifth one is a write."""
     film = FILMS[number // 5 % len(FILMS)]
     if number % 5:
         return "GET", READS[number % len(READS)], None
     if number % 10:
-        return "PUT", f"/api/users/history/{film}", b'{"progress": 0.5}'
+        return "PUT", f"/api/users/history/{film}", {"progress": 0.5}
     # 409 where it is there already, which is an answer as well.
-    return "POST", "/api/users/watchlist", json.dumps({"movie_id": film}).encode()
+    return "POST", "/api/users/watchlist", {"movie_id": film}
 
 
 class Load:
-    """Requests at a steady rate from `senders` kept connections, until `stop`.
+    """Requests of `senders` kept connections, until the end of the block.
 
-    Open loop: the next request does not wait for the last answer as long as a sender is free.
+    `failures` are those without an answer or with 5xx, each with the number of its request.
     """
 
-    def __init__(self, url: str, rate: float, senders: int = 16) -> None:
-        self.result = Result()
-        self._host = urlsplit(url).netloc
-        self._every_s = 1 / rate
+    def __init__(self, url: str, senders: int = 8) -> None:
+        self.failures: list[tuple[int, str]] = []
+        self._url, self._done = url, 0
         self._numbers = itertools.count()
-        self._begun = time.monotonic()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._send) for _ in range(senders)]
+
+    def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
+        return self
 
-    def sent(self) -> int:
-        """Return how many requests have had their end."""
-        with self._lock:
-            return self.result.requests
-
-    def stop(self) -> Result:
-        """End the load after the open requests, and return what came back."""
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
-        return self.result
+
+    def sent(self) -> int:
+        """Return how many requests have had their end."""
+        return self._done
 
     def _send(self) -> None:
-        connection = http.client.HTTPConnection(self._host, timeout=40)
-        while True:
-            with self._lock:
+        with requests.Session() as http:
+            http.trust_env = False
+            while not self._stopped.wait(0.05):
                 number = next(self._numbers)
-            due = self._begun + number * self._every_s
-            if self._stopped.wait(max(0.0, due - time.monotonic())):
-                break
-            self._one(connection, number)
-        connection.close()
-
-    def _one(self, connection: http.client.HTTPConnection, number: int) -> None:
-        method, path, body = request_number(number)
-        text = ""
-        try:
-            connection.request(method, path, body, JSON if body else {})
-            response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-            status = str(response.status)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            status = type(error).__name__
-        with self._lock:
-            self.result.requests += 1
-            if not status.isdigit() or int(status) >= 500:
-                self.result.failures.append((number, f"{method} {path}: {status} {text[:200]}"))
+                method, path, body = request_number(number)
+                try:
+                    answer = http.request(method, self._url + path, json=body, timeout=60)
+                    fault = f"{answer.status_code} {answer.text[:200]}" * (answer.status_code > 499)
+                except requests.RequestException as error:
+                    fault = repr(error)
+                with self._lock:
+                    self._done += 1
+                    if fault:
+                        self.failures.append((number, f"{method} {path}: {fault}"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from scripts.processes import ROOT, Server, _end_with_parent, until
-from tests.e2e.stack import END_WITHIN_S, Stack, clean_environment, free_ports
+from tests.e2e.stack import END_WITHIN_S, WAIT_S, Stack, clean_environment, free_ports
 
 START = ROOT / "deploy" / "nginx" / "start.sh"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -65,7 +65,7 @@ class Nginx:
                 group=self._user.pw_gid if self._user else None,
                 extra_groups=[] if self._user else None,
             )
-        if not until(self._listens, 10):
+        if not until(self._listens, WAIT_S):
             self.__exit__(None, None, None)
             raise AssertionError("nginx did not start")
         return self
@@ -87,7 +87,7 @@ class Nginx:
     def _listens(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             return False
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/health")
             return connection.getresponse().status > 0
@@ -138,11 +138,6 @@ class Deployment:
         self.second.end(END_WITHIN_S)
         self.stack.end()
 
-    def start(self, server: Server) -> None:
-        """Start an instance of the BFF again, and return when it answers."""
-        server.start(self._environment(server))
-        self.until_all_answer()
-
     def recover(self) -> None:
         """Start what a test has ended, and bring both stubs back to how they start."""
         for server in self.bffs:
@@ -156,14 +151,13 @@ class Deployment:
         self.stack.wait(
             lambda: all(server.answers() for server in self.bffs),
             "an instance of the BFF does not answer",
-            within_s=20,
         )
 
     @staticmethod
     def kill(server: Server) -> None:
         """Send SIGKILL to an instance, master and workers, and wait for its end."""
         os.killpg(server.pid, signal.SIGKILL)
-        assert until(lambda: server.exit_code() is not None, 5)
+        assert until(lambda: server.exit_code() is not None, WAIT_S)
         server.end(0)
 
     def _environment(self, server: Server) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
@@ -11,8 +12,8 @@ import pytest
 import yaml
 from honcho.environ import parse_procfile
 
-from config import Config
 from scripts.processes import ROOT
+from scripts.settings import defaults
 
 SITE = (ROOT / "deploy" / "nginx" / "site.conf.template").read_text()
 UNITS = {path.name: path.read_text() for path in (ROOT / "deploy" / "systemd").iterdir()}
@@ -32,23 +33,15 @@ def served(path: str, **settings: str) -> dict[str, object]:
         return runpy.run_path(str(ROOT / path))
 
 
-@pytest.mark.parametrize("deadline_ms", ["50", "2000", "20000"])
-def test_timeouts_when_compared_across_files_then_each_is_shorter_than_the_next(
-    deadline_ms: str,
-) -> None:
-    """Socket <= page deadline < graceful timeout < kill (30 s) < nginx's wait for an answer."""
-    settings = {"PAGE_DEADLINE_MS": deadline_ms, "TRUSTED_PROXY_HOPS": "1"}
-    with mock.patch.dict(os.environ, {"ENV_FILE": os.devnull} | settings):
-        config = Config.from_env()
-    bff = served("gunicorn.conf.py", **settings)
+def test_timeouts_when_compared_across_files_then_each_is_shorter_than_the_next() -> None:
+    """Graceful timeout < kill (30 s) < nginx's wait for an answer, with the longest deadline."""
+    bff = served("gunicorn.conf.py", PAGE_DEADLINE_MS="20000", TRUSTED_PROXY_HOPS="1")
     users = served("user_stub/gunicorn_conf.py")
     kills = [int(re.search(r"TimeoutStopSec=(\d+)\n", unit)[1]) for unit in UNITS.values()]  # type: ignore[index]
     kills += [int(SERVICES[name]["stop_grace_period"].rstrip("s")) for name in ("bff", "users")]
     (connect,) = of_site("proxy_connect_timeout")
 
-    assert max(config.tmdb.timeout_s, config.users.timeout_s) <= config.page_deadline_s
-    assert config.page_deadline_s < float(str(bff["graceful_timeout"])) < 30
-    assert float(str(users["graceful_timeout"])) < 30
+    assert max(float(str(each["graceful_timeout"])) for each in (bff, users)) < 30
     assert set(kills) == {30}
     assert connect < 30 < min(of_site("proxy_read_timeout"))
 
@@ -97,24 +90,31 @@ def test_bind_when_the_user_service_has_no_token_then_it_stays_on_its_machine(
     assert served("tmdb_stub/gunicorn_conf.py", **settings)["bind"] == ["0.0.0.0:3002"]
 
 
-def test_units_when_compared_then_they_run_the_commands_of_the_procfile() -> None:
-    """systemd and platforms start the same processes."""
+def test_commands_when_compared_then_every_place_runs_those_of_the_procfile() -> None:
+    """systemd, containers and platforms start the same processes."""
     started = set()
     for unit in UNITS.values():
         for run in re.findall(r"^ExecStart(?:Pre)?=(.*)$", unit, re.MULTILINE):
             started.add(run.replace("/opt/movie-dashboard/.venv/bin/", ""))
+        assert "ExecReload=/bin/kill -s HUP $MAINPID" in unit
 
     assert started == set(map(command, PROCESSES))
-    assert all("ExecReload=/bin/kill -s HUP $MAINPID" in unit for unit in UNITS.values())
+    for name, process in (("bff", "web"), ("users", "users"), ("migrate", "release")):
+        assert " ".join(SERVICES[name]["command"]) == command(process)
 
 
-def test_services_when_compared_then_they_run_the_commands_of_the_procfile() -> None:
-    """Containers and platforms start the same processes."""
-    commands = {name: " ".join(SERVICES[name]["command"]) for name in ("bff", "users", "migrate")}
+def test_platform_when_its_files_are_read_then_settings_processes_and_python_exist() -> None:
+    """No setting of app.json is misspelt, no secret has a value, and runtime.txt is the image's."""
+    app = json.loads((ROOT / "app.json").read_text())
+    secrets = [name for name in app["env"] if name.endswith(("TOKEN", "SECRET", "KEY"))]
+    version = (ROOT / "runtime.txt").read_text().strip()
 
-    assert commands["bff"] == command("web")
-    assert commands["users"] == command("users")
-    assert commands["migrate"] == command("release")
+    assert set(app["env"]) <= set(defaults())
+    assert set(app["formation"]) == set(PROCESSES) - {"release"}
+    assert secrets
+    assert not [name for name in secrets if "value" in app["env"][name]]
+    assert re.fullmatch(r"python-3\.1[1-9]\.\d+", version)
+    assert f"FROM {version.replace('-', ':')}-slim" in (ROOT / "Dockerfile").read_text()
 
 
 def test_page_when_it_names_a_metric_then_the_bff_has_it() -> None:

@@ -8,19 +8,24 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jwt
 import requests
 
 from scripts.processes import Server, adopt_orphans, until
 
-START_WITHIN_S = 30.0
-END_WITHIN_S = 8.0
-CALL_TIMEOUT_S = 30.0
+# Guards against a hang, long enough for a machine that has much else to do.
+START_WITHIN_S = WAIT_S = CALL_TIMEOUT_S = 60.0
+END_WITHIN_S = 15.0
 NAMES = ("users", "tmdb", "bff")
+SECRET = "a-secret-of-enough-bytes-for-HS256"
+# Asks for a newer state of a user's lists than the BFF may have in memory.
+NEWER = {"X-Library-Revision": "999999"}
 
 # What differs from the defaults of config.py, and why. A test may override each of them.
 TEST_SETTINGS = {
@@ -48,6 +53,12 @@ def clean_environment(**settings: str) -> dict[str, str]:
     """Return the environment of a started process: what a program needs, and `settings`."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
     return {name: os.environ[name] for name in kept if name in os.environ} | settings
+
+
+def as_user(name: str, secret: str = SECRET, **claims: Any) -> dict[str, str]:
+    """Return the headers of a user with a token."""
+    token = jwt.encode({"sub": name, "exp": time.time() + 3600} | claims, secret, "HS256")
+    return {"Authorization": f"Bearer {token}"}
 
 
 class Stack:
@@ -96,6 +107,8 @@ class Stack:
         # One session for all calls to the BFF; no proxy, .netrc or cookie of the developer.
         self.http = requests.Session()
         self.http.trust_env = False
+        # Not kept alive: an idle connection delays a stop, and may end just as it is used again.
+        self.http.headers["Connection"] = "close"
         self._was_faulty = False
 
     def __enter__(self) -> Stack:
@@ -108,6 +121,8 @@ class Stack:
     def start(self, *names: str) -> None:
         """Start the named processes, or all, side by side; return when each answers /health."""
         adopt_orphans()
+        if self not in LIVE:
+            LIVE.append(self)
         chosen = [self.servers[name] for name in names or NAMES]
         for server in chosen:
             server.start(clean_environment(**self.settings))
@@ -131,33 +146,25 @@ class Stack:
     def end(self) -> None:
         """End all processes, the BFF first; harmless for those that are gone."""
         self.http.close()
+        if self in LIVE:
+            LIVE.remove(self)
         for name in reversed(NAMES):
             self.servers[name].end(END_WITHIN_S)
 
-    def restart(self, name: str, *, clean: bool = False, **settings: Any) -> None:
-        """End one process as an operator does, and start it again, perhaps with other settings.
-
-        With `clean`, its files go too: the user service's database, the BFF's cache.
-        """
+    def restart(self, name: str, **settings: Any) -> None:
+        """End one process as an operator does, and start it again, perhaps with other settings."""
         self.servers[name].end(END_WITHIN_S)
-        if clean:
-            kept = "users.sqlite" if name == "users" else "tmdb-cache.sqlite"
-            for file in self.directory.glob(f"{kept}*"):
-                file.unlink()
         self.settings |= {key: str(value) for key, value in settings.items()}
         self.start(name)
 
-    def kill(self, name: str, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a process; SIGKILL and SIGTERM return when all of it is gone."""
+    def kill(self, name: str) -> None:
+        """Send SIGKILL to master and workers: a worker without its master would still answer."""
         server = self.servers[name]
-        server.send(sig)
-        if sig in (signal.SIGKILL, signal.SIGTERM):
-            self.wait(lambda: server.exit_code() is not None, f"{name} survived {sig.name}")
-            server.end(END_WITHIN_S)
+        os.killpg(server.pid, signal.SIGKILL)
+        self.wait(lambda: server.exit_code() is not None, f"{name} survived SIGKILL")
+        server.end(0)
 
-    def wait(
-        self, condition: Callable[[], bool], otherwise: str, within_s: float = END_WITHIN_S
-    ) -> None:
+    def wait(self, condition: Callable[[], bool], otherwise: str, within_s: float = WAIT_S) -> None:
         """Poll `condition`; raise with the logs where it does not hold in time."""
         if not until(condition, within_s):
             raise AssertionError(f"{otherwise}\n{self.logs()}")
@@ -179,9 +186,13 @@ class Stack:
             self._control("DELETE", upstream, "/__faults")
 
     def calls(self, upstream: str) -> dict[str, int]:
-        """Return how often `users` or `tmdb` was called since the reset: `GET /path` -> number."""
+        """Return how often `users` or `tmdb` was called since the reset: `GET /path` -> number.
+
+        Without what the BFF does by itself whenever it likes: /health and the stream of events.
+        """
         counts: dict[str, int] = self._control("GET", upstream, "/__calls").json()
-        return {call: count for call, count in counts.items() if not call.endswith(" /health")}
+        by_itself = (" /health", " /events")
+        return {call: count for call, count in counts.items() if not call.endswith(by_itself)}
 
     def forget_calls(self, upstream: str) -> None:
         """Reset the counts of `calls`."""
@@ -215,11 +226,11 @@ class Stack:
         token = self.settings.get("USER_SERVICE_TOKEN", "")
         if upstream == "users" and token:
             options["headers"] = {"Authorization": f"Bearer {token}"}
-        # Not kept alive: an idle connection would delay a stop of the upstream.
-        headers = {"Connection": "close", **options.pop("headers", {})}
-        response = self.http.request(
-            method, base + path, timeout=CALL_TIMEOUT_S, headers=headers, **options
-        )
+        response = self.http.request(method, base + path, timeout=CALL_TIMEOUT_S, **options)
         if not response.ok:
             raise AssertionError(f"{method} {base}{path}: {response.status_code} {response.text}")
         return response
+
+
+# Those that run, whose logs stand in the report of a failed test.
+LIVE: list[Stack] = []

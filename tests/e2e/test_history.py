@@ -4,7 +4,8 @@ Clients write through both doors (the BFF and the user service itself) and read 
 over four workers, while the streams of changes are cut and held up. What each film of each user
 was and is stands in a history; every read is held against it.
 
-HISTORY_SECONDS=120 makes it run longer.
+It ends when there were enough reads and cuts, however long that takes; HISTORY_READS=5000 makes
+more of them.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jwt
 import pytest
 
-from tests.e2e.conftest import LIVE
-from tests.e2e.stack import Stack
+from tests.e2e.stack import SECRET, Stack, as_user
 from tests.e2e.wire import Wire
 
 pytestmark = pytest.mark.e2e
 
-SECONDS = float(os.environ.get("HISTORY_SECONDS", "10"))
-SECRET = "a-secret-of-the-tests-alone-with-32-bytes"
+READS, CUTS = int(os.environ.get("HISTORY_READS", "400")), 8
 USERS, WRITERS, WORKERS = 4, 2, 4  # and one for each user that reads only
-OTHERS_AFTER_S = 1.0  # by then a change that somebody else made must be seen
+# By then a change that somebody else made must be seen. On an idle machine it takes a twentieth
+# of a second; this is as long as a machine may be busy with something else.
+OTHERS_AFTER_S = 5.0
+HANG_GUARD_S = 300
 
 # A film's mark: None, or its stars and its title, which names the version.
 Mark = tuple[int, str] | None
@@ -66,13 +67,11 @@ class Client(threading.Thread):
     """One device of a user: it writes its own film, if it has one, and reads those of all."""
 
     def __init__(
-        self, stack: Stack, user: str, own: Film | None, films: list[Film], end: float
+        self, stack: Stack, user: str, own: Film | None, films: list[Film], end: threading.Event
     ) -> None:
         super().__init__(name=f"{user}-{own.movie_id if own else 'reader'}")
         self.stack, self.own, self.films, self.end = stack, own, films, end
-        self.user = user
-        token = jwt.encode({"sub": self.user}, SECRET, "HS256")
-        self.token = {"Authorization": f"Bearer {token}"}
+        self.user, self.token = user, as_user(user)
         self.random = random.Random(self.name)
         self.revision = 0
         self.connection: http.client.HTTPConnection | None = None
@@ -82,7 +81,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         """Write and read until the end; what is wrong is noted, and ends this client."""
         try:
-            while time.monotonic() < self.end and not self.faults:
+            while not self.end.is_set() and not self.faults:
                 if self.own is not None:
                     self.write(self.own)
                 for _ in range(self.random.randint(1, 4)):
@@ -182,7 +181,7 @@ class Client(threading.Thread):
         address = urlsplit(base).netloc
         connection = self.connection
         if connection is None or base != self.stack.bff or self.random.random() < 0.3:
-            connection = http.client.HTTPConnection(address, timeout=30)
+            connection = http.client.HTTPConnection(address, timeout=HANG_GUARD_S)
         text = None if body is None else json.dumps(body).encode()
         if text is not None:
             headers = headers | {"Content-Type": "application/json"}
@@ -224,18 +223,13 @@ def test_reads_when_many_write_through_both_doors_and_streams_break_then_none_is
     with Wire(port) as wire:
         stack.settings["USER_SERVICE_URL"] = wire.url
         with stack:
-            LIVE.append(stack)
-            try:
-                clients = _play(stack, wire)
-            finally:
-                LIVE.remove(stack)
+            clients = _play(stack, wire)
     faults = [fault for client in clients for fault in client.faults]
     assert not faults, "\n".join(faults)
-    assert wire.cuts >= SECONDS / 2
+    assert wire.cuts >= CUTS
     reads = sum(client.reads for client in clients)
-    assert reads > SECONDS * 10
     # Where all reads ask the user service there is nothing to be old.
-    assert sum(client.from_memory for client in clients) > reads / 20
+    assert sum(client.from_memory for client in clients) > reads / 40
 
 
 def _play(stack: Stack, wire: Wire) -> list[Client]:
@@ -244,7 +238,7 @@ def _play(stack: Stack, wire: Wire) -> list[Client]:
     wanted = [film["id"] for film in popular[:WRITERS]]
     for film in wanted:
         stack.get(f"/api/dashboard/movie/{film}/enriched")  # what is tested is not TMDB
-    end = time.monotonic() + SECONDS
+    end = threading.Event()
     clients = []
     for user in range(USERS):
         films = [Film(movie_id) for movie_id in wanted]
@@ -252,14 +246,19 @@ def _play(stack: Stack, wire: Wire) -> list[Client]:
     for client in clients:
         client.start()
     chance = random.Random(1)
-    while time.monotonic() < end:
+    guard = time.monotonic() + HANG_GUARD_S
+    while sum(client.reads for client in clients) < READS or wire.cuts < CUTS:
+        assert time.monotonic() < guard, "too few reads or cuts"
+        if any(client.faults for client in clients):
+            break
         time.sleep(chance.uniform(0.05, 0.8))
         if chance.random() < 0.7:
             wire.cut(chance.randint(1, WORKERS))
         else:
             wire.hold(chance.uniform(0.05, 0.2))
+    end.set()
     for client in clients:
-        client.join(30)
+        client.join(HANG_GUARD_S)
         if client.connection is not None:
             client.connection.close()
     return clients

@@ -12,20 +12,18 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import jwt
 import pytest
 
-from tests.e2e.conftest import LIVE
-from tests.e2e.stack import Stack, clean_environment
+from tests.e2e.stack import SECRET, Stack, as_user, clean_environment
 
 pytestmark = pytest.mark.e2e
 
-SECRET = "a-secret-of-enough-bytes-for-HS256"
-WITHIN_S = 150
+Run = tuple[subprocess.Popen[bytes], Path]
+
+HANG_GUARD_S = 600
 # Never the stateful phase: it turns header values into numbers, which requests refuses to send.
 PHASES = os.environ.get("SCHEMATHESIS_PHASES", "examples,fuzzing")
 # The same requests in every run, so that a failure can be repeated. A failing request is small
@@ -55,53 +53,45 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         JWT_SECRET=SECRET,
         LOG_LEVEL="WARNING",
     ) as stack:
-        LIVE.append(stack)
         yield stack
-        LIVE.remove(stack)
-
-
-class Run:
-    """One run of schemathesis against a service, started at once."""
-
-    def __init__(self, directory: Path, base_url: str, configuration: str, *options: str) -> None:
-        directory.mkdir()
-        (directory / "schemathesis.toml").write_text(configuration)
-        self.report = directory / "report.json"
-        self.output = directory / "output"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "schemathesis.cli", "run", f"{base_url}/openapi.json"),
-                    *(f"--phases={PHASES}", f"--report-json-path={self.report}"),
-                    *(*OPTIONS, *options),
-                ],
-                cwd=directory,
-                env=clean_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def end(self) -> None:
-        """Leave no process behind."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(10)
 
 
 @pytest.fixture(scope="module")
 def runs(live: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     """Start the runs against both services side by side; the BFF's requests carry a token."""
     directory = tmp_path_factory.mktemp("schemathesis")
-    token = jwt.encode({"sub": "generated", "exp": time.time() + 600}, SECRET, "HS256")
-    as_user = f"--header=Authorization:Bearer {token}"
+    token = f"--header=Authorization:{as_user('generated')['Authorization']}"
     made = {
-        "bff": Run(directory / "bff", live.bff, "", as_user),
-        "users": Run(directory / "users", live.users, USERS_CONFIGURATION),
+        name: (started(directory / name, url, configuration, *options), directory / name)
+        for name, url, configuration, options in (
+            ("bff", live.bff, "", [token]),
+            ("users", live.users, USERS_CONFIGURATION, []),
+        )
     }
     yield made
-    for run in made.values():
-        run.end()
+    for process, _ in made.values():
+        if process.poll() is None:
+            process.kill()
+        process.wait(HANG_GUARD_S)
+
+
+def started(
+    directory: Path, url: str, configuration: str, *options: str
+) -> subprocess.Popen[bytes]:
+    """Start schemathesis against a service, in a directory with its configuration and output."""
+    directory.mkdir()
+    (directory / "schemathesis.toml").write_text(configuration)
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"]
+    command += [f"--phases={PHASES}", "--report-json-path=report.json", *OPTIONS, *options]
+    with (directory / "output").open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
 
 
 @pytest.mark.parametrize("service", ["users", "bff"])
@@ -109,10 +99,10 @@ def test_service_when_it_gets_generated_requests_then_answers_are_as_documented(
     runs: dict[str, Run], service: str
 ) -> None:
     """No request makes a service fail, or answer with what its document does not describe."""
-    run = runs[service]
+    process, directory = runs[service]
 
-    assert run.process.wait(WITHIN_S) == 0, run.output.read_text()
-    report = json.loads(run.report.read_text())
+    assert process.wait(HANG_GUARD_S) == 0, (directory / "output").read_text()
+    report = json.loads((directory / "report.json").read_text())
     operations, cases = report["operations"], report["test_cases"]
     assert operations["tested"] == operations["selected"] == operations["total"] > 0
     assert cases["generated"] >= operations["total"] * 3

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from scripts.tree import tracked
 from tests.e2e.stack import clean_environment, free_ports
 
 pytestmark = pytest.mark.e2e
+
+HANG_GUARD_S = 120
 
 # What the scripts call. A PATH of these alone shows what they do on a machine without Python.
 TOOLS = (
@@ -73,11 +74,13 @@ class Started:
 
     def wait_until_up(self) -> None:
         """Return when it says that everything is up."""
-        up = until(lambda: "Ctrl-C stops" in self.text or self.process.poll() is not None, 40)
+        up = until(
+            lambda: "Ctrl-C stops" in self.text or self.process.poll() is not None, HANG_GUARD_S
+        )
         assert up, self.text
         assert self.process.poll() is None, self.text
 
-    def exit_code(self, within_s: float = 30) -> int:
+    def exit_code(self, within_s: float = HANG_GUARD_S) -> int:
         """Return the exit code once it has ended."""
         assert until(lambda: self.process.poll() is not None, within_s), self.text
         return int(self.process.returncode)
@@ -94,10 +97,6 @@ class Started:
                 except OSError:
                     continue  # it ended while we looked
         return found
-
-    def master(self, of: str) -> int:
-        """Return the gunicorn master that serves the application `of`."""
-        return min(self.pids(of))
 
     def end(self) -> None:
         """Leave nothing behind, whatever the test did."""
@@ -124,19 +123,16 @@ def start(project: Path, tmp_path: Path) -> Iterator[type]:
         started.end()
 
 
-def test_start_all_when_run_a_second_time_from_elsewhere_then_all_is_up_in_seconds(
+def test_start_all_when_run_through_a_link_from_elsewhere_then_all_is_up(
     start: type, project: Path, tmp_path: Path
 ) -> None:
-    """Through a link, from another directory, nothing to install: up in 5 s; SIGTERM ends it."""
+    """From another directory, nothing to install: everything is up and named; SIGTERM ends it."""
     link = tmp_path / "go"
     link.symlink_to(project / "start-all.sh")
-    begun = time.monotonic()
     started = start(link)
     started.wait_until_up()
 
-    # The 5 s are for a machine that has nothing else to do.
-    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert time.monotonic() - begun < 5 * others
+    assert "installing" not in started.text
     assert all(port_fault(port) for port in started.ports)
     assert f"http://localhost:{started.ports[0]}/api/dashboard/feed" in started.text
     assert "TMDB           stub" in started.text
@@ -149,16 +145,13 @@ def test_start_all_when_run_a_second_time_from_elsewhere_then_all_is_up_in_secon
 
 
 @pytest.mark.skipif(len(hosts("127.0.0.1")) < 2, reason="this machine has no IPv6")
-@pytest.mark.parametrize("bind", ["::1", "[::1]"])
-def test_start_all_when_bind_is_an_ipv6_address_then_the_bff_alone_is_there(
-    start: type, bind: str
-) -> None:
+def test_start_all_when_bind_is_an_ipv6_address_then_the_bff_alone_is_there(start: type) -> None:
     """It answers at that address and no other; its upstreams stay where it looks for them."""
-    started = start(BIND=bind)
+    started = start(BIND="[::1]")
     started.wait_until_up()
 
     assert f"http://[::1]:{started.ports[0]}/api/dashboard/feed" in started.text
-    connection = http.client.HTTPConnection("::1", started.ports[0], timeout=30)
+    connection = http.client.HTTPConnection("::1", started.ports[0], timeout=HANG_GUARD_S)
     connection.request("GET", "/api/dashboard/feed")
     answer = connection.getresponse()
     assert answer.status == 200
@@ -182,8 +175,8 @@ def test_start_all_when_a_credential_is_set_then_no_stub_starts_and_it_is_not_sh
     os.killpg(started.process.pid, signal.SIGINT)
     assert started.exit_code() == 0
     assert started.pids() == []
-    logs = (started.project / "var" / "log").glob("*.log")
-    assert not any("planted-credential" in text for text in [started.text, *map(_text, logs)])
+    logs = [file.read_text() for file in (started.project / "var" / "log").glob("*.log")]
+    assert not any("planted-credential" in text for text in [started.text, *logs])
 
 
 def test_start_all_when_it_is_killed_itself_then_nothing_is_left(start: type) -> None:
@@ -191,9 +184,9 @@ def test_start_all_when_it_is_killed_itself_then_nothing_is_left(start: type) ->
     started = start()
     started.wait_until_up()
     started.process.kill()
-    started.process.wait(10)
+    started.process.wait(HANG_GUARD_S)
 
-    assert until(lambda: started.pids() == [], 20)
+    assert until(lambda: started.pids() == [], HANG_GUARD_S)
 
 
 def test_start_all_when_a_process_dies_then_it_says_which_and_ends_the_others(
@@ -202,7 +195,7 @@ def test_start_all_when_a_process_dies_then_it_says_which_and_ends_the_others(
     """One line names the process and its log; the worker that it leaves behind ends too."""
     started = start()
     started.wait_until_up()
-    os.kill(started.master("user_stub.wsgi:app"), signal.SIGKILL)
+    os.kill(min(started.pids("user_stub.wsgi:app")), signal.SIGKILL)
 
     assert started.exit_code() == 1
     line = "start-all: user service died (killed by SIGKILL); the end of var/log/user-service.log:"
@@ -220,44 +213,26 @@ def test_start_all_when_a_process_cannot_start_then_it_says_which(start: type) -
     assert started.pids() == []
 
 
-def test_start_all_when_a_port_is_busy_then_it_names_port_and_setting(start: type) -> None:
-    """It is noticed before anything is started."""
+def test_start_all_when_ports_or_settings_are_wrong_then_all_faults_are_named_before_a_start(
+    start: type,
+) -> None:
+    """A busy port, a port for two, and every wrong setting of every process; nothing starts."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         started = start(USER_SERVICE_PORT=str(port))
-
         assert started.exit_code() == 1
-    assert started.text.splitlines() == [
-        (
-            f"start-all: port {port} is in use by another program; "
-            "free it, or set USER_SERVICE_PORT to another one"
-        )
-    ]
-
-
-def test_start_all_when_two_settings_name_one_port_then_it_says_so(start: type) -> None:
-    """Two processes cannot share a port."""
-    (port,) = free_ports(1)
+    assert started.text == (
+        f"start-all: port {port} is in use by another program; "
+        "free it, or set USER_SERVICE_PORT to another one\n"
+    )
     started = start(PORT=str(port), TMDB_STUB_PORT=str(port))
-
     assert started.exit_code() == 1
     assert f"port {port} is given to both" in started.text
-
-
-def test_start_all_when_settings_are_wrong_then_all_faults_of_all_processes_are_listed(
-    start: type,
-) -> None:
-    """Nothing starts, and nobody has to try again to see the next fault."""
     started = start(THREADS="0", FAULT_PROFILE="sleepy", DATABASE_URL="nowhere", LOG_LEVEL="x")
-
     assert started.exit_code() == 1
     for name in ("THREADS", "FAULT_PROFILE", "DATABASE_URL", "LOG_LEVEL"):
         assert started.text.count(f"- {name}: ") == 1
     assert "Traceback" not in started.text
-
-
-def _text(file: Path) -> str:
-    return file.read_text(errors="replace")
 
 
 @pytest.fixture
@@ -290,39 +265,34 @@ def setup(root: Path, *arguments: str, **environment: str) -> subprocess.Complet
         env=clean_environment(PIP_NO_INDEX="1") | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_GUARD_S,
         check=False,
     )
 
 
-def test_setup_when_there_is_no_python_then_it_names_the_package(bare: Path) -> None:
-    """One line says what is missing and how to get it."""
-    result = setup(bare, PATH=tools(bare / "bin"))
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        (None, ["Python 3.11 or newer is needed (no python3 found)", "apt-get install python3"]),
+        (
+            'case "$2" in *print*) echo 3.9;; *) exit 1;; esac',
+            ["Python 3.11 or newer is needed (python3 is 3.9)"],
+        ),
+        (
+            'case "$2" in *print*) echo 3.12;; *venv*) exit 1;; esac',
+            ["Python 3.12 lacks the venv module", "python3.12-venv"],
+        ),
+    ],
+    ids=["none", "old", "without-venv"],
+)
+def test_setup_when_python_is_not_good_enough_then_one_line_says_what_to_install(
+    bare: Path, python: str | None, said: list[str]
+) -> None:
+    """What was found is named beside what is needed; Debian packs venv apart."""
+    result = setup(bare, PATH=tools(bare / "bin", **({"python3": python} if python else {})))
 
     assert result.returncode != 0
-    assert "Python 3.11 or newer is needed (no python3 found)" in result.stderr
-    assert "apt-get install python3 python3-venv" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-
-
-def test_setup_when_python_is_too_old_then_it_says_which_was_found(bare: Path) -> None:
-    """The version that was found is named beside the one that is needed."""
-    old = 'case "$2" in *print*) echo 3.9;; *) exit 1;; esac'
-    result = setup(bare, PATH=tools(bare / "bin", python3=old))
-
-    assert result.returncode != 0
-    assert "Python 3.11 or newer is needed (python3 is 3.9)" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-
-
-def test_setup_when_python_lacks_venv_then_it_names_the_package(bare: Path) -> None:
-    """Debian packs venv apart from Python."""
-    no_venv = 'case "$2" in *print*) echo 3.12;; *venv*) exit 1;; esac'
-    result = setup(bare, PATH=tools(bare / "bin", python3=no_venv))
-
-    assert result.returncode != 0
-    assert "Python 3.12 lacks the venv module" in result.stderr
-    assert "python3.12-venv" in result.stderr
+    assert [text for text in said if text not in result.stderr] == []
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -352,26 +322,25 @@ def test_setup_when_an_install_fails_then_it_is_not_taken_for_ready(bare: Path) 
 
 def test_setup_when_two_run_at_once_then_the_second_waits_for_the_first(bare: Path) -> None:
     """Two set-ups never install into one environment at the same time."""
-    stand_in(bare, f"echo begin >>'{bare}/order'; sleep 0.5; echo end >>'{bare}/order'")
-    both = [
-        subprocess.Popen(
-            [bare / "setup.sh", *arguments],
-            env=clean_environment(),
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for arguments in ([], ["--dev"])
-    ]
-    said = "".join(process.communicate(timeout=60)[1] for process in both)
+    begin, go = f"echo begin >>'{bare}/order'", f"until [ -e '{bare}/go' ]; do sleep 0.05; done"
+    stand_in(bare, f"{begin}; {go}; echo end >>'{bare}/order'")
+    with (bare / "said").open("w") as said:
+        both = [
+            subprocess.Popen([bare / "setup.sh", *how], env=clean_environment(), stderr=said)
+            for how in ([], ["--dev"])
+        ]
+    waits = "another set-up is at work"
+    assert until(lambda: waits in (bare / "said").read_text(), HANG_GUARD_S)
+    (bare / "go").touch()
 
-    assert [process.returncode for process in both] == [0, 0], said
-    assert "another set-up is at work" in said
+    assert [process.wait(HANG_GUARD_S) for process in both] == [0, 0]
     order = (bare / "order").read_text().split()
     assert order in (["begin", "end"], ["begin", "end"] * 2)
 
 
 def test_setup_when_the_requirements_change_then_it_installs_again(bare: Path) -> None:
-    """Ready means installed from exactly these requirements."""
+    """Ready means installed from exactly these requirements; a typing mistake installs nothing."""
+    assert "usage: setup.sh [--dev]" in setup(bare, "--develop").stderr
     stand_in(bare)
     assert setup(bare).returncode == 0
     assert setup(bare).stderr == ""
@@ -388,19 +357,11 @@ def test_setup_when_it_is_ended_then_pip_ends_with_it(bare: Path) -> None:
         [bare / "setup.sh"], env=clean_environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         pid = bare / "pid"
-        assert until(lambda: pid.exists() and pid.read_text().endswith("\n"), 10)
+        assert until(lambda: pid.exists() and pid.read_text().endswith("\n"), HANG_GUARD_S)
         process.terminate()
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=HANG_GUARD_S)
 
     assert process.returncode == 143
     assert "interrupted" in said
     assert not Path(f"/proc/{int(pid.read_text())}/cwd").is_dir()
     assert not (bare / ".venv" / ".installed-run").exists()
-
-
-def test_setup_when_the_argument_is_unknown_then_it_shows_the_usage(bare: Path) -> None:
-    """A typing mistake does not install anything."""
-    result = setup(bare, "--develop")
-
-    assert result.returncode != 0
-    assert "usage: setup.sh [--dev]" in result.stderr

@@ -6,13 +6,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from scripts.processes import ROOT
 from tests.stub_faults.host_app import Host
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -21,7 +19,7 @@ def host() -> Host:
     return Host(base="/3")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, int]]:
     """The app under a real gunicorn: host and port."""
     with socket.socket() as listener:
@@ -30,12 +28,9 @@ def server() -> Iterator[tuple[str, int]]:
         listener.set_inheritable(True)
         address = listener.getsockname()
         command = [sys.executable, "-m", "gunicorn", "-c", "tests/stub_faults/gunicorn_conf.py"]
-        command += ["--bind", f"fd://{listener.fileno()}"]
+        command += ["--bind", f"fd://{listener.fileno()}", "tests.stub_faults.host_app:app"]
         process = subprocess.Popen(
-            [*command, "tests.stub_faults.host_app:app"],
-            cwd=ROOT,
-            pass_fds=[listener.fileno()],
-            stderr=subprocess.DEVNULL,
+            command, cwd=ROOT, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL
         )
     try:
         yield address

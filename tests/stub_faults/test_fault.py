@@ -8,69 +8,56 @@ import pytest
 
 from stub_faults.fault import PROFILES, Fault, FaultError, parse
 
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("colour", "red"),
-        ("profile", "sleepy"),
-        ("profile", ["slow"]),
-        ("match", "favorites"),
-        ("match", 5),
-        ("method", "post"),
-        ("times", 0),
-        ("times", True),
-        ("latency_ms", "800"),
-        ("latency_ms", -1),
-        ("latency_ms", float("nan")),
-        ("error_rate", 1.5),
-        ("error_rate", True),
-        ("status", 200),
-        ("status", 503.5),
-        ("retry_after", -1),
-        ("retry_after", 2),
-        ("hang", 1),
-        ("reset", "yes"),
-        ("garbage", None),
-        ("truncate", 0),
-        ("slow_body_ms", 600_001),
-        ("after", "no"),
-    ],
-)
-def test_parse_wrong_value_names_the_key(key: str, value: Any) -> None:
-    """Refuse an unknown key and a value of the wrong type or range, naming the key."""
-    with pytest.raises(FaultError) as caught:
-        parse({key: value})
-
-    assert list(caught.value.errors) == [key]
+WRONG: dict[str, list[Any]] = {
+    "colour": ["red"],
+    "profile": ["sleepy", ["slow"]],
+    "match": ["favorites", 5],
+    "method": ["post"],
+    "times": [0, True],
+    "latency_ms": ["800", -1, float("nan")],
+    "error_rate": [1.5, True],
+    "status": [200, 503.5],
+    "retry_after": [-1, 2],
+    "hang": [1],
+    "reset": ["yes"],
+    "garbage": [None],
+    "truncate": [0],
+    "slow_body_ms": [600_001],
+    "after": ["no"],
+}
 
 
-@pytest.mark.parametrize("document", [[], "slow", None, 5])
-def test_parse_other_than_an_object_is_refused(document: object) -> None:
-    """Refuse JSON that is not an object."""
-    with pytest.raises(FaultError):
-        parse(document)
+@pytest.mark.parametrize("key", WRONG)
+def test_parse_when_a_value_is_wrong_then_its_key_is_named(key: str) -> None:
+    """An unknown key and a value of the wrong type or range are refused by their key."""
+    for value in WRONG[key]:
+        with pytest.raises(FaultError) as caught:
+            parse({key: value})
+        assert list(caught.value.errors) == [key], value
 
 
-def test_parse_several_wrong_keys_names_all() -> None:
-    """Report every wrong key at once."""
+def test_parse_when_several_keys_are_wrong_then_all_are_named() -> None:
+    """Every wrong key is reported at once."""
     with pytest.raises(FaultError) as caught:
         parse({"status": 1, "colour": "red", "latency_ms": 5})
 
     assert sorted(caught.value.errors) == ["colour", "status"]
 
 
+@pytest.mark.parametrize("document", [[], "slow", None, 5])
+def test_parse_when_it_is_no_object_then_it_is_refused(document: object) -> None:
+    """JSON that is not an object is no fault."""
+    with pytest.raises(FaultError):
+        parse(document)
+
+
 @pytest.mark.parametrize("profile", PROFILES)
-def test_parse_profile_sets_its_keys(profile: str) -> None:
-    """Give a profile's own keys, which is also what is shown."""
+def test_parse_when_it_names_a_profile_then_the_profiles_keys_hold(profile: str) -> None:
+    """A profile sets its own keys, which is also what is shown; keys beside it win."""
     assert parse({"profile": profile}).as_json() == {"profile": profile, **PROFILES[profile]}
+    fault = parse({"profile": profile, "match": "/a", "latency_ms": 5})
 
-
-def test_parse_profile_with_other_keys_lets_them_win() -> None:
-    """Let keys beside a profile narrow it or change it."""
-    fault = parse({"profile": "slow", "match": "/a", "latency_ms": 5})
-
-    assert fault == Fault(profile="slow", match="/a", latency_ms=5)
+    assert (fault.profile, fault.match, fault.latency_ms) == (profile, "/a", 5)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +71,10 @@ def test_parse_profile_with_other_keys_lets_them_win() -> None:
         ({"garbage": True}, None),
     ],
 )
-def test_failure_status_by_what_is_named(document: dict[str, Any], status: int | None) -> None:
-    """Answer 500 for a bare error rate, the named status where there is one."""
+def test_failure_status_when_it_is_not_named_then_it_is_500_for_an_error_rate(
+    document: dict[str, Any], status: int | None
+) -> None:
+    """A bare error rate answers 500; a named status wins; other faults have none."""
     assert parse(document).failure_status == status
 
 
@@ -102,14 +91,9 @@ def test_failure_status_by_what_is_named(document: dict[str, Any], status: int |
         ("/3/movie", "/t/p/w500/a.jpg", False),
     ],
 )
-def test_concerns_by_path_with_and_without_base(match: str, path: str, expected: bool) -> None:
-    """Match a prefix of the path, with or without the base; leave /health alone by default."""
+def test_match_when_compared_then_it_is_a_prefix_with_or_without_the_base(
+    match: str, path: str, expected: bool
+) -> None:
+    """A fault matches a prefix of the path and the named method; /health only by its name."""
     assert Fault(match=match).concerns("GET", path, "/3") is expected
-
-
-def test_concerns_by_method() -> None:
-    """Match only the named method."""
-    fault = Fault(method="POST")
-
-    assert fault.concerns("POST", "/favorites", "")
-    assert not fault.concerns("GET", "/favorites", "")
+    assert not Fault(match=match, method="POST").concerns("GET", path, "/3")

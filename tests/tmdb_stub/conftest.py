@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from scripts.processes import ROOT
 from tmdb_stub import create_app
 from tmdb_stub.catalogue import CATALOGUE_FILE, Catalogue
 from tmdb_stub.stub import Stub
 
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures" / "tmdb"
+FIXTURES = ROOT / "tests" / "fixtures" / "tmdb"
+# TMDB's own OpenAPI document, the part that the stub serves.
+OPENAPI: dict[str, Any] = orjson.loads((FIXTURES / "openapi.json").read_bytes())
 
 Get = Callable[..., Any]
 
@@ -65,10 +67,3 @@ def get(client: FlaskClient) -> Get:
 def recorded() -> Callable[[str], Any]:
     """Read a recorded answer of TMDB by the name of its file."""
     return lambda name: orjson.loads((FIXTURES / "recorded" / f"{name}.json").read_bytes())
-
-
-@pytest.fixture(scope="session")
-def openapi() -> dict[str, Any]:
-    """TMDB's own OpenAPI document, the part that the stub serves."""
-    document: dict[str, Any] = orjson.loads((FIXTURES / "openapi.json").read_bytes())
-    return document

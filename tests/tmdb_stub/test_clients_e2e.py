@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +13,10 @@ import tmdbsimple
 import tmdbv3api
 from requests.adapters import HTTPAdapter
 
-ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT_S = 20
+from scripts.processes import Server, until
+from tests.e2e.stack import clean_environment, free_ports
+
+HANG_GUARD_S = 60
 
 pytestmark = pytest.mark.e2e
 
@@ -42,46 +37,17 @@ class ToStub(HTTPAdapter):
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a stub process, started as in production; ended with the module."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     log = tmp_path_factory.mktemp("stub") / "log"
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "FAULT_PROFILE"},
-        "TMDB_STUB_PORT": str(port),
-        "ENV_FILE": str(log.parent / "no.env"),
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "tmdb_stub/gunicorn_conf.py"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "tmdb_stub.wsgi:app"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    stub = Server("tmdb", "tmdb_stub.wsgi:app", "tmdb_stub/gunicorn_conf.py", port, log)
+    stub.start(clean_environment(ENV_FILE=os.devnull, TMDB_STUB_PORT=str(port)))
     try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_until_up(address, process, log)
-        yield address
+        up = until(lambda: stub.answers() or stub.exit_code() is not None, HANG_GUARD_S)
+        assert up, stub.tail()
+        assert stub.exit_code() is None, stub.tail()
+        yield f"http://127.0.0.1:{port}"
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-
-
-def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    limit = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < limit:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(requests.ConnectionError):
-            if requests.get(f"{address}/health", timeout=5).ok:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"not up after {START_LIMIT_S} s: {log.read_text()}")
+        stub.end(10)
 
 
 @pytest.fixture
@@ -98,7 +64,7 @@ def simple(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Tmdbsimple over the session."""
     monkeypatch.setattr(tmdbsimple, "API_KEY", "any")
     monkeypatch.setattr(tmdbsimple, "REQUESTS_SESSION", session)
-    monkeypatch.setattr(tmdbsimple, "REQUESTS_TIMEOUT", 10)
+    monkeypatch.setattr(tmdbsimple, "REQUESTS_TIMEOUT", HANG_GUARD_S)
     return tmdbsimple
 
 
@@ -115,37 +81,13 @@ def v3(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     return tmdbv3api
 
 
-def test_tmdbsimple_when_searching_then_finds_films_people_and_both(simple: Any) -> None:
-    """Searches fill `results`."""
+def test_tmdbsimple_when_reading_lists_then_films_and_people_are_found(simple: Any) -> None:
+    """Searches, lists with pages, trending, discover, genres, find, collections."""
     search = simple.Search()
     search.movie(query="The Bourne")
     assert any(film["title"].startswith("The Bourne") for film in search.results)
-    search.person(query="Tom Hanks")
-    assert search.results[0]["name"] == "Tom Hanks"
     assert search.multi(query="inception")["results"][0]["id"] == 27205
     assert search.movie(query="batman", year=1989)["total_results"] == 1
-
-
-def test_tmdbsimple_when_reading_a_film_then_has_details_and_every_block(simple: Any) -> None:
-    """A film's methods set its attributes from the stub's answers."""
-    movie = simple.Movies(155)
-    movie.info(append_to_response="credits,videos")
-    assert (movie.title, movie.runtime) == ("The Dark Knight", 152)
-    assert movie.credits()["cast"][0]["name"] == "Christian Bale"
-    recommended = {film["title"] for film in movie.recommendations()["results"]}
-    assert "Batman Begins" in recommended
-    assert movie.similar_movies()["results"]
-    assert movie.keywords()["keywords"]
-    for method in ("reviews", "videos", "watch_providers", "release_dates"):
-        assert "results" in getattr(movie, method)()
-    assert movie.images()["posters"]
-    assert movie.alternative_titles()["titles"] == []
-    assert movie.translations()["translations"]
-    assert movie.external_ids()["imdb_id"] == "tt0468569"
-
-
-def test_tmdbsimple_when_reading_lists_then_pages_work(simple: Any) -> None:
-    """Popular, top rated, now playing, upcoming, trending, discover, genres."""
     movies = simple.Movies()
     for method in ("popular", "top_rated", "now_playing", "upcoming"):
         assert len(getattr(movies, method)(page=2)["results"]) > 0
@@ -158,31 +100,34 @@ def test_tmdbsimple_when_reading_lists_then_pages_work(simple: Any) -> None:
     assert simple.Collections(263).info()["parts"]
 
 
-def test_tmdbsimple_when_reading_a_person_then_has_credits(simple: Any) -> None:
-    """A person found by name leads to details and films."""
+def test_tmdbsimple_when_reading_details_then_has_every_block(simple: Any) -> None:
+    """The methods of films and people set attributes from the stub's answers; a 404 raises."""
+    movie = simple.Movies(155)
+    movie.info(append_to_response="credits,videos")
+    assert (movie.title, movie.runtime) == ("The Dark Knight", 152)
+    assert movie.credits()["cast"][0]["name"] == "Christian Bale"
+    for method in ("recommendations", "similar_movies", "reviews", "videos", "watch_providers"):
+        assert "results" in getattr(movie, method)()
+    assert movie.keywords()["keywords"]
+    assert movie.release_dates()["results"]
+    assert movie.images()["posters"]
+    assert movie.alternative_titles()["titles"] == []
+    assert movie.translations()["translations"]
+    assert movie.external_ids()["imdb_id"] == "tt0468569"
     number = simple.Search().person(query="Christopher Nolan")["results"][0]["id"]
     person = simple.People(number)
     assert person.info()["name"] == "Christopher Nolan"
     assert 155 in {film["id"] for film in person.movie_credits()["crew"]}
     assert person.images()["profiles"]
     assert simple.People().popular()["results"]
-
-
-def test_tmdbsimple_when_the_film_is_unknown_then_raises_404(simple: Any) -> None:
-    """The library raises for TMDB's errors."""
     with pytest.raises(requests.HTTPError, match="404"):
         simple.Movies(0).info()
 
 
-def test_tmdbv3api_when_searching_then_finds_films_and_people(v3: Any) -> None:
-    """Searches give objects with the fields of the results."""
+def test_tmdbv3api_when_reading_films_and_people_then_they_are_objects(v3: Any) -> None:
+    """Searches, details with the library's own blocks, each block alone, and TMDB's message."""
     assert v3.Search(obj_cached=False).movies("Amelie")[0].title == "Amélie"
     assert v3.Search(obj_cached=False).people("Tom Hanks")[0].name == "Tom Hanks"
-    assert v3.Search(obj_cached=False).multi("inception")[0].id == 27205
-
-
-def test_tmdbv3api_when_reading_a_film_then_has_details_and_blocks(v3: Any) -> None:
-    """Details (with the library's own appended blocks) and each block alone."""
     movie = v3.Movie(obj_cached=False)
     details = movie.details(550)
     assert (details.title, details.imdb_id) == ("Fight Club", "tt0137523")
@@ -195,10 +140,6 @@ def test_tmdbv3api_when_reading_a_film_then_has_details_and_blocks(v3: Any) -> N
     assert len(list(movie.popular(page=50))) == 20
     for method in ("now_playing", "upcoming", "top_rated"):
         assert len(list(getattr(movie, method)())) == 20
-
-
-def test_tmdbv3api_when_reading_discover_people_and_genres_then_works(v3: Any) -> None:
-    """Discover takes its filters as a dictionary; people and genres are objects too."""
     found = v3.Discover(obj_cached=False).discover_movies(
         {"primary_release_year": 1999, "sort_by": "vote_count.desc"}
     )
@@ -209,19 +150,16 @@ def test_tmdbv3api_when_reading_discover_people_and_genres_then_works(v3: Any) -
     assert 550 in {film.id for film in person.movie_credits(819).cast}
     assert list(person.popular())
     assert v3.Trending(obj_cached=False).movie_week().results[0].media_type == "movie"
-
-
-def test_tmdbv3api_when_the_film_is_unknown_then_raises_tmdbs_message(v3: Any) -> None:
-    """The library passes TMDB's message on."""
     with pytest.raises(tmdbv3api.exceptions.TMDbException, match="could not be found"):
-        v3.Movie(obj_cached=False).details(0)
+        movie.details(0)
 
 
 def test_stub_when_32_calls_come_at_once_then_all_are_answered_and_counted(origin: str) -> None:
     """One process answers many callers, and its counts are whole."""
-    requests.delete(f"{origin}/__calls", timeout=5)
+    requests.delete(f"{origin}/__calls", timeout=HANG_GUARD_S)
     url = f"{origin}/3/movie/155?append_to_response=similar,recommendations&api_key=x"
     with ThreadPoolExecutor(32) as pool:
-        statuses = list(pool.map(lambda _: requests.get(url, timeout=10).status_code, range(64)))
-    assert statuses == [200] * 64
-    assert sum(requests.get(f"{origin}/__calls", timeout=5).json().values()) == 64
+        answers = list(pool.map(lambda _: requests.get(url, timeout=HANG_GUARD_S), range(64)))
+    assert [answer.status_code for answer in answers] == [200] * 64
+    counts = requests.get(f"{origin}/__calls", timeout=HANG_GUARD_S).json()
+    assert counts == {"GET /3/movie/155": 64}

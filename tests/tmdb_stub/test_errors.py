@@ -9,9 +9,9 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
+from tests.tmdb_stub.conftest import Get
 from tmdb_stub.errors import CODE_OF_STATUS, ERRORS, fault_body
 
-Get = Callable[..., Any]
 Recorded = Callable[[str], Any]
 
 BODY_401 = {
@@ -22,37 +22,32 @@ BODY_401 = {
 
 
 @pytest.mark.parametrize(
-    ("query", "headers"),
+    ("query", "credential", "is_good"),
     [
-        ("", {}),
-        ("?api_key=", {}),
-        ("?api_key=invalid", {}),
-        ("", {"Authorization": "Bearer invalid"}),
-        ("", {"Authorization": "Bearer "}),
-        ("", {"Authorization": "Basic abc"}),
-        ("?api_key=good", {"Authorization": "Bearer invalid"}),
+        ("", None, False),
+        ("?api_key=", None, False),
+        ("?api_key=invalid", None, False),
+        ("", "Bearer invalid", False),
+        ("", "Bearer ", False),
+        ("", "Basic abc", False),
+        ("?api_key=good", "Bearer invalid", False),
+        ("?api_key=anything", None, True),
+        ("?api_key=ü", None, True),
+        ("", "Bearer any", True),
     ],
 )
-@pytest.mark.parametrize("path", ["/3/movie/155", "/3/search/movie", "/3/nothing/here", "/3/"])
 def test_call_when_credential_is_missing_or_invalid_then_401(
-    client: FlaskClient, path: str, query: str, headers: dict[str, str]
+    client: FlaskClient, query: str, credential: str | None, is_good: bool
 ) -> None:
     """Without a good credential every path of the API is 401, whether it exists or not."""
-    response = client.get(path + query, headers=headers)
-    assert response.status_code == 401
-    assert orjson.loads(response.data) == BODY_401
-
-
-@pytest.mark.parametrize(
-    ("query", "headers"),
-    [("?api_key=anything", {}), ("", {"Authorization": "Bearer any"}), ("?api_key=ü", {})],
-)
-def test_call_when_credential_is_anything_else_then_200(
-    client: FlaskClient, query: str, headers: dict[str, str]
-) -> None:
-    """Any other key or token is good."""
-    response = client.get(f"/3/authentication{query}", headers=headers)
-    assert orjson.loads(response.data)["success"] is True
+    headers = {"Authorization": credential} if credential is not None else {}
+    if is_good:
+        assert client.get(f"/3/authentication{query}", headers=headers).status_code == 200
+        return
+    for path in ("/3/movie/155", "/3/search/movie", "/3/nothing/here", "/3/"):
+        response = client.get(path + query, headers=headers)
+        assert (response.status_code, response.json) == (401, BODY_401), path
+        assert "Cache-Control" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -78,12 +73,10 @@ def test_call_when_id_is_no_number_then_404_with_code_6(get: Get, path: str) -> 
 
 
 def test_call_when_film_is_missing_then_the_404_may_be_cached(client: FlaskClient) -> None:
-    """TMDB marks its 404s as cacheable; other errors carry no such header."""
+    """TMDB marks its 404s as cacheable."""
     assert "max-age" in client.get("/3/movie/0?api_key=x").headers["Cache-Control"]
-    assert "Cache-Control" not in client.get("/3/movie/0").headers
 
 
-@pytest.mark.parametrize("page", ["0", "501", "-1", "abc", "1.5", "99999999999", "0x1", "²"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -91,20 +84,13 @@ def test_call_when_film_is_missing_then_the_404_may_be_cached(client: FlaskClien
         *("/search/movie?query=a", "/movie/155/similar", "/movie/155/reviews", "/person/popular"),
     ],
 )
-def test_list_when_page_is_out_of_range_then_400(
-    client: FlaskClient, recorded: Recorded, path: str, page: str
-) -> None:
-    """Pages run from 1 to 500 everywhere."""
-    mark = "&" if "?" in path else "?"
-    response = client.get(f"/3{path}{mark}page={page}&api_key=x")
-    assert response.status_code == 400
+def test_list_when_page_is_out_of_range_then_400(get: Get, recorded: Recorded, path: str) -> None:
+    """Pages run from 1 to 500 everywhere; an empty `page` is none."""
     body = recorded("error-page-out-of-range_400__documented-not-recorded")
-    assert orjson.loads(response.data) == body
-
-
-def test_list_when_page_is_empty_then_is_the_first(get: Get) -> None:
-    """An empty `page` is none."""
-    assert get("/movie/popular", page="")["page"] == 1
+    path, _, query = path.partition("?query=")
+    for page in ("0", "501", "-1", "abc", "1.5", "99999999999", "0x1", "²"):
+        assert get(path, 400, page=page, query=query) == body, page
+    assert get(path, page="", query=query)["page"] == 1
 
 
 def test_details_when_more_than_20_are_appended_then_400(get: Get, recorded: Recorded) -> None:
@@ -120,40 +106,32 @@ def test_call_when_method_is_wrong_then_405_with_allow(client: FlaskClient) -> N
     response = client.post("/3/movie/155?api_key=x", json={})
     assert response.status_code == 405
     assert "GET" in response.headers["Allow"]
-    assert orjson.loads(response.data)["status_code"] == 4
+    assert response.json is not None
+    assert response.json["status_code"] == 4
     assert client.head("/3/movie/155?api_key=x").status_code == 200
 
 
-@pytest.mark.parametrize("status", sorted(CODE_OF_STATUS))
-def test_fault_when_status_is_tmdbs_then_body_is_too(status: int) -> None:
-    """The body of an injected fault has a code that TMDB sends with that status."""
-    data, content_type = fault_body(status)
-    body = orjson.loads(data)
-    assert ERRORS[body["status_code"]] == (status, body["status_message"])
-    assert content_type == "application/json;charset=utf-8"
-
-
 @pytest.mark.parametrize(
-    ("name", "status"),
+    ("status", "name"),
     [
-        ("error-service-offline_503", 503),
-        ("error-backend-timeout_504", 504),
-        ("error-backend-unreachable_502", 502),
-        ("error-internal_500", 500),
+        *((status, "") for status in sorted(CODE_OF_STATUS)),
+        (429, "error-rate-limited_429"),
+        (500, "error-internal_500"),
+        (502, "error-backend-unreachable_502"),
+        (503, "error-service-offline_503"),
+        (504, "error-backend-timeout_504"),
     ],
 )
-def test_fault_when_documented_then_equals_tmdbs_body(
-    recorded: Recorded, name: str, status: int
+def test_fault_when_status_is_tmdbs_then_body_is_too(
+    recorded: Recorded, status: int, name: str
 ) -> None:
-    """The bodies are the documented ones, word for word."""
-    data, _ = fault_body(status)
-    assert orjson.loads(data) == recorded(f"{name}__documented-not-recorded")
-
-
-def test_fault_when_rate_limited_then_names_the_limit(recorded: Recorded) -> None:
-    """A 429 has code 25 and the recorded sentence; only the count differs from call to call."""
-    data, _ = fault_body(429)
-    documented = recorded("error-rate-limited_429__documented-not-recorded")
-    body = orjson.loads(data)
-    assert body["status_code"] == documented["status_code"]
-    assert body["status_message"].split("(")[0] == documented["status_message"].split("(")[0]
+    """An injected fault has a code of that status, and the documented body, word for word."""
+    body, content_type = fault_body(status)
+    found = orjson.loads(body)
+    assert ERRORS[found["status_code"]] == (status, found["status_message"])
+    assert content_type == "application/json;charset=utf-8"
+    if name:
+        documented = recorded(f"{name}__documented-not-recorded")
+        for each in (found, documented):  # the count of a 429 differs from call to call
+            each["status_message"] = each["status_message"].split("(")[0]
+        assert documented.items() <= found.items()

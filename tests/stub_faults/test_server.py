@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 POPULAR = "/3/movie/popular"
+HANG_GUARD_S = 30
 
 
 class Caller:
@@ -23,17 +23,15 @@ class Caller:
         self._connections: list[http.client.HTTPConnection] = []
 
     def __call__(self, method: str, path: str, body: Any = None) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(*self.address, timeout=10)
+        connection = http.client.HTTPConnection(*self.address, timeout=HANG_GUARD_S)
         self._connections.append(connection)
-        headers = {"Connection": "close"}
-        connection.request(
-            method, path, body=None if body is None else json.dumps(body), headers=headers
-        )
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, body=text, headers={"Connection": "close"})
         return connection.getresponse()
 
     def hold(self) -> socket.socket:
         """Send a request by hand and return the socket that its answer comes to."""
-        raw = socket.create_connection(self.address, timeout=10)
+        raw = socket.create_connection(self.address, timeout=HANG_GUARD_S)
         raw.sendall(f"GET {POPULAR} HTTP/1.1\r\nHost: stub\r\n\r\n".encode())
         return raw
 
@@ -53,19 +51,18 @@ def call(server: tuple[str, int]) -> Iterator[Caller]:
     caller.close()
 
 
-def test_reset_sends_rst_and_the_server_lives_on(call: Caller) -> None:
-    """Reset the connection with a TCP RST; the next call is served."""
+def test_reset_when_set_then_the_connection_ends_and_the_server_lives_on(call: Caller) -> None:
+    """The caller sees a TCP RST; the next call is served."""
     call("PUT", "/__faults", {"reset": True, "times": 3}).read()
 
     for _ in range(3):
         with call.hold() as raw, pytest.raises(ConnectionResetError):
             raw.recv(1)
-
     assert call("GET", POPULAR).status == 200
 
 
-def test_truncate_closes_after_half_of_the_body(call: Caller) -> None:
-    """Close the connection in the middle of a body whose whole length was announced."""
+def test_truncate_when_set_then_half_of_the_body_comes(call: Caller) -> None:
+    """The connection ends in the middle of a body whose whole length was announced."""
     whole = call("GET", POPULAR).read()
     call("PUT", "/__faults", {"truncate": True}).read()
 
@@ -77,23 +74,18 @@ def test_truncate_closes_after_half_of_the_body(call: Caller) -> None:
     assert caught.value.partial == whole[: len(whole) // 2]
 
 
-def test_slow_body_sends_the_headers_at_once(call: Caller) -> None:
-    """Send the headers at once and let the body trickle in."""
-    call("PUT", "/__faults", {"slow_body_ms": 400}).read()
+def test_slow_body_when_set_then_the_headers_come_first(call: Caller) -> None:
+    """The headers are there while the body is still held, which comes when the fault ends."""
+    call("PUT", "/__faults", {"slow_body_ms": 600_000}).read()
 
-    begun = time.monotonic()
     answer = call("GET", POPULAR)
-    headers_s = time.monotonic() - begun
-    body = answer.read()
-    body_s = time.monotonic() - begun
+    call("DELETE", "/__faults").read()
 
-    assert headers_s < 0.3
-    assert body_s >= 0.4
-    assert json.loads(body)["path"] == POPULAR
+    assert json.loads(answer.read())["path"] == POPULAR
 
 
-def test_hang_when_callers_go_gives_their_threads_back(call: Caller) -> None:
-    """Hold more calls than there are threads without losing the server to those that left."""
+def test_hang_when_callers_go_then_their_threads_are_free(call: Caller) -> None:
+    """More calls than there are threads are held, and those that left hold nobody up."""
     call("PUT", "/__faults", {"hang": True}).read()
 
     for _ in range(12):
@@ -105,8 +97,8 @@ def test_hang_when_callers_go_gives_their_threads_back(call: Caller) -> None:
     assert call("GET", "/__calls").status == 200
 
 
-def test_hang_when_the_fault_ends_is_answered(call: Caller) -> None:
-    """Answer a held call as soon as the fault is deleted."""
+def test_hang_when_the_fault_ends_then_the_call_is_answered(call: Caller) -> None:
+    """A held call is answered as soon as the fault is deleted."""
     call("PUT", "/__faults", {"hang": True}).read()
     with call.hold() as raw:
         while not json.loads(call("GET", "/__calls").read()):
