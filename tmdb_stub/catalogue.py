@@ -1,4 +1,10 @@
-"""The catalogue: films, people, keywords, companies and collections, loaded once, never changed."""
+"""The catalogue: films, people, keywords, companies and collections, loaded once, never changed.
+
+`catalogue.jsonl.gz` has one JSON object for each film, sorted by id: facts as TMDB knows them
+under short keys, without empty ones. It has no descriptions; `tmdb_stub/prose.py` writes them.
+The facts were taken in different years, so the popularity of a film older than a year was capped
+by its votes. A language that was missing is the one of its only country, or English.
+"""
 
 from __future__ import annotations
 

@@ -1,41 +1,11 @@
-"""The shipped catalogue: its size, its completeness, its ids; and the script that builds it."""
+"""The shipped catalogue: its size, its completeness and its ids."""
 
 from __future__ import annotations
 
-import json
-import runpy
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from scripts.processes import ROOT
 from tmdb_stub.catalogue import CATALOGUE_FILE, Catalogue
 from tmdb_stub.ids import number_names
-
-Build = Callable[[list[str]], bytes]
-FACT = {
-    "id": 7,
-    "title": "Ça",
-    "original_title": "Ça",
-    "release_date": "2001-02-03",
-    "vote_average": 6.5,
-    "vote_count": 100,
-    "popularity": 900.0,
-    "adult": False,
-    "poster_path": None,
-    "genres": [{"id": 18, "name": "Drama"}],
-    "production_countries": [{"iso_3166_1": "FR", "name": "France"}],
-    "cast": [{"name": "Second", "order": 1}, {"name": "First", "order": 0}],
-}
-
-
-@pytest.fixture(scope="module")
-def build() -> Build:
-    """The build function of the script."""
-    function: Build = runpy.run_path(str(ROOT / "scripts" / "build_catalogue.py"))["build"]
-    return function
 
 
 def test_file_when_shipped_then_it_is_small_and_rich(catalogue: Catalogue) -> None:
@@ -83,24 +53,3 @@ def test_films_when_loaded_then_equal_the_lines_of_the_file(
         assert [catalogue.keywords[k] for k in film.keyword_ids] == row.get("keywords", [])
         assert [catalogue.people[d].name for d in film.director_ids] == row.get("directors", [])
         assert len(film.cast) == len(row.get("cast", []))
-
-
-def test_build_when_facts_are_missing_then_fills_in_defaults(build: Build, tmp_path: Path) -> None:
-    """Language comes from the country, an old film's popularity is capped, the cast is ordered."""
-    newer = {"id": 9, "title": "New", "release_date": "2020-01-01", "popularity": 900.0}
-    lines = [json.dumps(FACT), json.dumps(newer)]
-    path = tmp_path / "catalogue.gz"
-    path.write_bytes(build(lines))
-    small = Catalogue.load(path)
-    film = small.by_id[7]
-    assert film.original_language == "fr"
-    assert film.popularity == pytest.approx(3 * (0.17 * 10 + 1))
-    assert small.by_id[9].popularity == 900
-    assert [small.people[member.person_id].name for member in film.cast] == ["First", "Second"]
-    assert build(lines[::-1]) == path.read_bytes(), "the order of the facts counts"
-
-
-def test_build_when_an_id_occurs_twice_then_refuses(build: Build) -> None:
-    """Two films with one id are a fault of the facts."""
-    with pytest.raises(ValueError, match="twice"):
-        build([json.dumps(FACT), json.dumps(FACT)])
