@@ -222,6 +222,7 @@ BAD: list[tuple[Kind, str, str]] = [
     (Config, "CACHE_MEMORY_MB", "0"),
     (Config, "REQUESTS_CA_BUNDLE", "/no/such/file.pem"),
     *((Config, "REDIS_URL", value) for value in ("localhost:6379", "http://a", "redis://[")),
+    *((Config, "REDIS_URL", f"redis://h/{wrong}") for wrong in ("zero", "0?no_such_option=1")),
     (Config, "CIRCUIT_BREAKER_ENABLED", "x"),
     (Config, "CIRCUIT_BREAKER_FAILURE_THRESHOLD", "0"),
     (Config, "CIRCUIT_BREAKER_TIMEOUT_SECONDS", "0"),

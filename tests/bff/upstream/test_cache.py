@@ -40,6 +40,8 @@ from tests.bff.upstream.workers import (
     FILMS,
     GRACE,
     JSON_TYPE,
+    NEW,
+    OLD,
     STALE,
     TTL,
     Moment,
@@ -47,10 +49,10 @@ from tests.bff.upstream.workers import (
     Worker,
     Workers,
     question,
+    value,
 )
 
 RECORDED = Path(__file__).resolve().parents[2] / "fixtures" / "tmdb" / "recorded"
-OLD, NEW = {"value": "old"}, {"value": "new"}
 BROKEN = {"status_code": 11, "status_message": "Internal error", "success": False}
 
 
@@ -64,12 +66,6 @@ def tier(tmp_path: Path) -> Tier:
 def worker(tier: Tier) -> Worker:
     """Return a worker over the tier."""
     return Worker(tier)
-
-
-def value(outcome: object) -> Any:
-    """Return the value of an answer."""
-    assert isinstance(outcome, Ok), outcome
-    return outcome.value["value"]
 
 
 # -- the states of an entry

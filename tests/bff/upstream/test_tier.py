@@ -16,15 +16,21 @@ import orjson
 import pytest
 import time_machine
 
-from bff.model import Ok
 from bff.upstream import shared
 from bff.upstream import tier as tier_module
 from bff.upstream.tier import FileStorage, Tier, on_files, on_redis
 from tests.bff.upstream.servers import RedisServer
 from tests.bff.upstream.tools import together
-from tests.bff.upstream.workers import JSON_TYPE, TTL, Upstream, Worker, question
+from tests.bff.upstream.workers import (
+    JSON_TYPE,
+    NEW,
+    TTL,
+    Upstream,
+    Worker,
+    question,
+    value,
+)
 
-OLD, NEW = {"value": "old"}, {"value": "new"}
 KEEP_S = 100_000
 
 
@@ -77,12 +83,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server = request.getfixturevalue("lasting_redis")
     server.client().flushall()
     return Place(server)
-
-
-def value(outcome: object) -> Any:
-    """Return the value of an answer."""
-    assert isinstance(outcome, Ok), outcome
-    return outcome.value["value"]
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> int:

@@ -30,6 +30,7 @@ BASE = "http://tmdb.test/3"
 TTL, GRACE, STALE = 100, 600, 86_400
 JSON_TYPE = {"Content-Type": "application/json;charset=utf-8"}
 FILMS = {"page": 1, "results": [{"id": 550, "title": "Fight Club"}], "total_pages": 1}
+OLD, NEW = {"value": "old"}, {"value": "new"}
 SECRETS = {"Authorization": "Bearer planted-token", "X-Request-ID": "test"}
 
 
@@ -97,6 +98,12 @@ def question(
         request=lambda: prepared("GET", f"{BASE}/{key}?a=1&api_key=planted-key", SECRETS),
         decode=decode,
     )
+
+
+def value(outcome: object) -> Any:
+    """Return the value of an answer."""
+    assert isinstance(outcome, Ok), outcome
+    return outcome.value["value"]
 
 
 class Worker:

@@ -1,63 +1,19 @@
-"""What is not right with Redis or the database at the start, and a kill -9 over SQLite."""
+"""Redis or the database that is down at the start."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
-from scripts.processes import ROOT, until
+from scripts.processes import until
 from tests.bff.upstream.servers import RedisServer
 from tests.deploy.machines.fleet import ask
-from tests.e2e.stack import Stack, clean_environment, free_ports
+from tests.e2e.stack import Stack, clean_environment
 from tests.user_stub.postgresql import Server
 
 pytestmark = pytest.mark.e2e
-
-BFF = ("gunicorn.conf.py", "wsgi:app")
-USERS = ("user_stub/gunicorn_conf.py", "user_stub.wsgi:app")
-
-
-@pytest.mark.parametrize(
-    ("served", "setting", "value"),
-    [
-        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1:port/0"),
-        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1/zero"),
-        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1/0?socket_timeout=soon"),
-        (BFF, "REDIS_URL", "redis://:change-me@127.0.0.1/0?no_such_option=1"),
-        (USERS, "DATABASE_URL", "mysql://me:change-me@127.0.0.1/films"),
-        (USERS, "DATABASE_URL", "postgres://me:change-me@127.0.0.1:port/films"),
-        (USERS, "DATABASE_URL", "films.sqlite"),
-    ],
-)
-def test_start_when_an_address_does_not_parse_then_it_stops_and_names_the_setting(
-    tmp_path: Path, served: tuple[str, str], setting: str, value: str
-) -> None:
-    """It stops with a status, a line with the name, and without the password."""
-    conf, app = served
-    port = free_ports(1)[0]
-    environment = clean_environment(
-        ENV_FILE=os.devnull,
-        WEB_CONCURRENCY="1",
-        PORT=str(port),
-        USER_SERVICE_PORT=str(port),
-        CACHE_DIR=str(tmp_path / "cache"),
-        **{setting: value},
-    )
-    command = [sys.executable, "-m", "gunicorn", "-c", conf, "-b", f"127.0.0.1:{port}", app]
-
-    ended = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
-
-    said = ended.stdout + ended.stderr
-    assert ended.returncode != 0
-    assert f"{setting}: " in said, said
-    assert "change-me" not in said
 
 
 def test_bff_when_redis_is_down_at_the_start_then_it_warns_and_serves_and_shares_later(
