@@ -22,7 +22,6 @@ pytestmark = pytest.mark.e2e
 
 FEED, POPULAR = PAGES[0], PAGES[-1]
 DAY_S = 86_400
-UNKNOWN = 900_000_000  # no film has such a number
 HANG_GUARD_S = 30
 
 
@@ -48,20 +47,6 @@ def test_expired_key_when_fifty_ask_then_all_are_answered_before_the_one_call_is
         assert _statuses(seen) == {200: 50}
         assert until(lambda: house.tmdb.asked("*/movie/popular"), HANG_GUARD_S)
         assert house.tmdb.asked("*/movie/popular") == 1
-
-
-def test_unknown_films_when_looked_up_again_and_again_then_one_call_each_and_no_open_circuit(
-    house: House,
-) -> None:
-    """404 is an answer: it is kept for a minute, and no circuit counts it."""
-    paths = [f"/api/movies/{UNKNOWN + number % 20}" for number in range(100)]
-    with house.app("unknown") as running:
-        for age_s in (0, 61):
-            house.tmdb.calls.clear()
-            running.later(age_s)
-            assert _statuses(_ask(running, paths, 4)) == {404: 100}
-            assert set(Counter(house.tmdb.calls).values()) == {1}
-        assert _circuits(running) == {"closed"}
 
 
 @pytest.mark.parametrize(

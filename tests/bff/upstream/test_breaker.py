@@ -159,30 +159,6 @@ def test_breaker_when_calls_overlap_then_none_waits_and_it_opens_once(
     assert told == [{"breaker": "tmdb.popular", "before": "closed", "now": "open"}]
 
 
-def test_breaker_when_a_permit_is_not_given_then_nothing_goes_out_and_nothing_counts(
-    breaker: Breaker, wall: time_machine.Traveller
-) -> None:
-    """Our own ceiling neither opens a circuit nor closes one that is half-open."""
-
-    def permit() -> None:
-        raise RateLimited("tmdb")
-
-    def try_to_call() -> None:
-        with pytest.raises(RateLimited), breaker.calling("film 1", permit):
-            pytest.fail("it went out")
-
-    fail(breaker, *[REFUSED] * 4)
-    try_to_call()
-    fail(breaker, REFUSED)
-    with pytest.raises(CircuitOpen), breaker.calling("film 1", lambda: pytest.fail("was asked")):
-        pytest.fail("it went out")
-    wall.shift(60)
-    try_to_call()
-    assert breaker.state == "open"
-    call(breaker)
-    assert breaker.state == "closed"
-
-
 # -- how it closes
 
 

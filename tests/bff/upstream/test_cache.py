@@ -318,20 +318,6 @@ def test_cache_when_who_asks_first_has_no_time_left_then_the_call_has_its_own(
     assert len(upstream.requests) == 1
 
 
-@pytest.mark.parametrize("bug", [ZeroDivisionError, SystemExit])
-def test_cache_when_a_bug_is_raised_then_it_comes_out_and_nothing_is_held(
-    upstream: Upstream, worker: Worker, bug: type[BaseException]
-) -> None:
-    """It is no failure of TMDB's, so that no old answer hides it; the lock is free again."""
-
-    def fails(_: bytes) -> Any:
-        raise bug
-
-    with pytest.raises(bug):
-        worker.cache.load(question(decode=fails))
-    assert value(worker.ask(question())) == "new"
-
-
 # -- bounds
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import pytest
 import redis
 
 from bff.upstream import shared as shared_module
-from bff.upstream.shared import try_lock
 from tests.bff.upstream.servers import RedisServer
-from tests.bff.upstream.tools import until
 
 pytestmark = pytest.mark.e2e
 
@@ -55,20 +51,3 @@ def test_client_when_redis_comes_back_then_it_is_used_and_that_is_told_once(
     redis_server.client().client_kill_filter(_type="normal", skipme=True)
     assert client.get("x") == b"word"  # once more, on a new connection
     assert told(caplog) == ["redis.gone", "redis.back"] * 2
-
-
-def test_lock_when_its_time_is_over_then_who_comes_late_does_not_end_anothers(
-    redis_server: RedisServer,
-) -> None:
-    """A worker that dies gives its lock back by itself; while Redis is gone everybody has it."""
-    one, other, third = (redis_server.connect() for _ in range(3))
-    with ExitStack() as later, ExitStack() as late:
-        assert late.enter_context(try_lock(one, "lock", 0.01))
-        assert until(lambda: not third.exists("lock"))
-        assert later.enter_context(try_lock(other, "lock", 60))
-        late.close()
-        with try_lock(third, "lock", 60) as mine:
-            assert not mine
-        redis_server.kill()
-        with try_lock(third, "lock", 60) as mine:
-            assert mine
