@@ -65,9 +65,3 @@ def test_fault_when_set_then_answers_with_tmdbs_body(catalogue: Catalogue) -> No
     client.delete("/__faults")
     assert client.get(FILM).status_code == 200
     assert client.get("/__calls").json == {"GET /3/movie/155": 2, "GET /3/movie/13": 1}
-
-
-def test_app_when_started_with_a_profile_then_has_the_fault(catalogue: Catalogue) -> None:
-    """`down` refuses the calls of the API from the start."""
-    client = create_app(fault_profile="down", catalogue=catalogue).test_client()
-    assert client.get(FILM).status_code == 503

@@ -125,18 +125,6 @@ def test_watch_providers_when_listed_then_are_known_services(get: Get) -> None:
         assert {o["provider_id"] for kind in country.values() for o in kind} <= services
 
 
-def test_find_when_imdb_id_is_known_then_gives_the_film(get: Get) -> None:
-    """A film is found by IMDb's id; other sources find nothing."""
-    found = get("/find/tt1375666", external_source="imdb_id")["movie_results"]
-    assert [film["title"] for film in found] == ["Inception"]
-    assert get("/find/81189", external_source="tvdb_id")["movie_results"] == []
-
-
-def test_collection_when_asked_then_lists_its_films_in_order(get: Get) -> None:
-    """The parts of a series come in the order of their release."""
-    assert [part["id"] for part in get("/collection/263")["parts"]] == [272, 155, 49026]
-
-
 def test_keyword_when_followed_from_a_film_then_leads_back(get: Get) -> None:
     """The films of a keyword include the film that named it."""
     for keyword in get("/movie/155/keywords")["keywords"][:3]:

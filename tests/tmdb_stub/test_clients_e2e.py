@@ -96,8 +96,10 @@ def test_tmdbsimple_when_reading_lists_then_films_and_people_are_found(simple: A
     assert all(37 in film["genre_ids"] for film in found["results"])
     assert {"id": 28, "name": "Action"} in simple.Genres().movie_list()["genres"]
     assert simple.Configuration().info()["images"]["base_url"].startswith("http://127.0.0.1:")
-    assert simple.Find("tt1375666").info(external_source="imdb_id")["movie_results"]
-    assert simple.Collections(263).info()["parts"]
+    films = simple.Find("tt1375666").info(external_source="imdb_id")["movie_results"]
+    assert [film["title"] for film in films] == ["Inception"]
+    parts = simple.Collections(263).info()["parts"]
+    assert [part["id"] for part in parts] == [272, 155, 49026], "not in the order of release"
 
 
 def test_tmdbsimple_when_reading_details_then_has_every_block(simple: Any) -> None:

@@ -85,12 +85,6 @@ def test_picture_when_title_is_long_then_no_line_is_wider(title: str) -> None:
     assert all(len(line) <= 20 for line in lines)
 
 
-def test_pictures_when_ids_differ_then_colours_do_too(catalogue: Catalogue) -> None:
-    """The colours of a picture depend on the id, so that a page is not of one colour."""
-    pictures = (draw_svg(Picture("poster", "x", "", f.id), "w92") for f in catalogue.films[:200])
-    assert len({tuple(re.findall(rb"#[0-9a-f]{6}", picture)) for picture in pictures}) > 100
-
-
 def test_pictures_when_the_catalogue_names_a_path_then_it_is_served(
     client: FlaskClient, catalogue: Catalogue
 ) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tmdb_stub.conftest import Get
-from tmdb_stub.catalogue import Catalogue
 from tmdb_stub.search import SearchIndex, fold
-from tmdb_stub.stub import Stub
 
 
 def titles(body: Any) -> list[str]:
@@ -121,16 +119,6 @@ def test_search_when_collection_keyword_or_company_then_finds_by_name(get: Get) 
     assert get(f"/keyword/{keyword['id']}/movies")["total_results"] > 0
     company = get("/search/company", query="pixar")["results"][0]
     assert get(f"/company/{company['id']}")["name"] == company["name"]
-
-
-def test_search_when_every_title_is_typed_then_its_film_is_found(
-    stub: Stub, catalogue: Catalogue
-) -> None:
-    """Each title of a sample, typed as it stands or in capitals, finds its film."""
-    for film in catalogue.films[::200]:
-        if fold(film.title):
-            assert film in stub.film_index.find(film.title)
-            assert film in stub.film_index.find(film.title.upper())
 
 
 def test_index_when_names_tie_then_keeps_the_given_order() -> None:
