@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import Row, bindparam, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from user_stub.models import Library, LibraryChange, utc_now
@@ -17,6 +17,14 @@ MIN_ROWS = 1_000
 PRUNE_EVERY = 100
 # Any fixed number: PostgreSQL's advisory lock for numbering changes.
 NUMBERING_LOCK = 5_501_551_368_027_206
+
+# Built once and without entities, because every stream runs it several times a second.
+_FROM = (
+    select(LibraryChange.seq, LibraryChange.user_id, LibraryChange.revision)
+    .where(LibraryChange.seq >= bindparam("seq"))
+    .order_by(LibraryChange.seq)
+    .limit(bindparam("limit"))
+)
 
 
 def append(session: Session, library: Library) -> None:
@@ -42,14 +50,15 @@ def last(session: Session) -> int:
     return session.scalar(select(func.max(LibraryChange.seq))) or 0
 
 
-def after(session: Session, seq: int) -> Sequence[LibraryChange] | None:
+def after(session: Session, seq: int) -> Sequence[Row[int, str, int]] | None:
     """Return the oldest `BATCH_SIZE` changes after `seq`, None if some of them are missing.
+
+    A change has `seq`, `user_id` and `revision`.
 
     The log is pruned at its old end only, so nothing is missing as long as `seq` itself is there.
     It is not there if it was pruned, or if the database was restored or replaced.
     """
-    query = select(LibraryChange).where(LibraryChange.seq >= seq).order_by(LibraryChange.seq)
-    found = session.scalars(query.limit(BATCH_SIZE + 1)).all()
+    found = session.execute(_FROM, {"seq": seq, "limit": BATCH_SIZE + 1}).all()
     if seq == 0:
         return None if found and found[0].seq > 1 else found[:BATCH_SIZE]
     return found[1:] if found and found[0].seq == seq else None

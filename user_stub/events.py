@@ -22,7 +22,6 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from user_stub import changes
 from user_stub.database import Database
-from user_stub.models import LibraryChange
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 MAX_STREAMS = 32
 RETRY_AFTER_S = 10
 # How soon changes by other processes are seen; this process's own wake the streams at once.
-POLL_INTERVAL_S = 0.1
+POLL_INTERVAL_S = 0.125
 BEAT_INTERVAL_S = 0.25
 STREAM_LIFETIME_S = 300.0
 # A subscriber that reads nothing for this long is disconnected, which frees its thread.
@@ -40,8 +39,8 @@ SEND_TIMEOUT_S = 5.0
 class EventStreams:
     """The event streams of one process. Thread-safe.
 
-    Streams end when `stopping`, which each calls ten times a second, returns true. `clock`
-    returns seconds.
+    Streams end when `stopping`, which each calls with every poll, returns true. `clock` returns
+    seconds.
     """
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -134,17 +133,16 @@ class EventStreams:
             if found is None:
                 last = changes.last(session)
                 return _message("reset", last, {"seq": last}), last, True
-        data = b"".join(map(_change_message, found))
+        data = b"".join(
+            _message("change", each.seq, {"user": each.user_id, "revision": each.revision})
+            for each in found
+        )
         return data, found[-1].seq if found else seen, len(found) < changes.BATCH_SIZE
 
     def _wait(self, commits: int, until_beat_s: float) -> None:
         with self._changed:
             timeout_s = min(POLL_INTERVAL_S, max(0.0, until_beat_s))
             self._changed.wait_for(lambda: self._commits != commits, timeout_s)
-
-
-def _change_message(change: LibraryChange) -> bytes:
-    return _message("change", change.seq, {"user": change.user_id, "revision": change.revision})
 
 
 def _message(event: str, seq: int, data: dict[str, Any]) -> bytes:

@@ -47,11 +47,11 @@ class BodyParser(FlaskParser):
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build the object; raise 400 for a duplicate key, which parsers treat differently."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadRequest(f"the body has the key {twice[:100]!a} more than once")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise BadRequest(f"the body has the key {name[:100]!a} more than once")
+        found[name] = value
     return found
 
 
