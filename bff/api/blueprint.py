@@ -76,11 +76,9 @@ class StrictParser(FlaskParser):
         if not req.is_json:
             flask.abort(415, "the body must be JSON, declared as application/json")
         try:
-            # The standard library reads more than JSON (NaN, lone surrogates), and raises
-            # something else than JSONDecodeError for deep nesting and for endless numbers.
+            # orjson refuses what is not JSON, such as NaN, but takes the last of several values
+            # of a key (RFC 8259, section 4); only the standard library tells of the keys.
             body = orjson.loads(req.get_data())
-            # orjson silently takes the last of several values of a key (RFC 8259, section 4:
-            # what comes of it is unpredictable); only the standard library tells of the keys.
             json.loads(req.get_data(), object_pairs_hook=_keys_once)
         except (orjson.JSONDecodeError, RecursionError):
             flask.abort(400, "the body is not JSON")

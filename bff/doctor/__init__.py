@@ -1,7 +1,6 @@
 """`flask --app wsgi doctor`: says in words what is wrong with this deployment and what to do.
 
-A check is a function of the settings that yields findings. It looks from outside, as the
-service does. No finding quotes a secret or an address that may hold one.
+A check takes the settings and yields findings. None of them quotes a secret or an address.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ from bff.doctor.servers import get, json_object
 
 CLIENTS = 1000  # connections that a worker of gunicorn holds by default
 OWN_FILES = 128  # Redis, libraries, log, metrics, listening socket, pipes
-LOW_MB = 512
-MOST_THREADS = 64
+LOW_MB, MOST_THREADS = 512, 64
 
 
 def settings(subject: Subject) -> Iterator[Finding]:
@@ -36,8 +35,7 @@ def settings(subject: Subject) -> Iterator[Finding]:
 
 def cache_directory(subject: Subject) -> Iterator[Finding]:
     """Write into the directory of the cache, and look at the room that is left."""
-    folder = subject.cache_dir
-    if folder is None:
+    if (folder := subject.cache_dir) is None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,8 +70,7 @@ def port(subject: Subject) -> Iterator[Finding]:
 
 def open_files(subject: Subject) -> Iterator[Finding]:
     """Compare the limit of open files with what one worker may need."""
-    own = subject.slots + OWN_FILES
-    need = CLIENTS + own
+    need = CLIENTS + (own := subject.slots + OWN_FILES)
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = f"a worker may open {limit} files and needs up to {need} ({CLIENTS} clients, {own} own)"
     fits = limit == resource.RLIM_INFINITY or limit >= need

@@ -19,15 +19,14 @@ Json = dict[str, Any]
 SHOWN = 12
 GENRES = 5
 FINISHED = 0.95  # from here on a film counts as watched
+BEGUN = ("title", "poster_path", "release_date", "progress", "updated_date")
 
 
 def plan(tmdb: TmdbClient, users: UserClient, user: str, params: Params) -> Plan:
     """Name the calls of the first stage; `params`: page, language, region."""
-    paged = dict(params)
-    unpaged = {name: value for name, value in paged.items() if name != "page"}
     return {
-        "popular": tmdb.popular(paged),
-        "trending": tmdb.trending(unpaged),
+        "popular": tmdb.popular(params),
+        "trending": tmdb.trending(_unpaged(params)),
         "favorites": users.favorites(user),
         "watchlist": users.watchlist(user),
         "history": users.history(user),
@@ -36,43 +35,40 @@ def plan(tmdb: TmdbClient, users: UserClient, user: str, params: Params) -> Plan
 
 def plan_recommended(tmdb: TmdbClient, outcomes: Outcomes, params: Params) -> Plan:
     """Name the calls that follow from the favourites; none where they are unknown or empty."""
-    known = optional(outcomes["favorites"])
-    unpaged = {name: value for name, value in params.items() if name != "page"}
-    seeds = recommended.seeds(known["favorites"]) if known else []
-    return {
-        str(seed["movie_id"]): tmdb.recommendations(seed["movie_id"], unpaged) for seed in seeds
-    }
+    seeds = recommended.seeds(_items(outcomes, "favorites") or [])
+    numbers = [seed["movie_id"] for seed in seeds]
+    return {str(each): tmdb.recommendations(each, _unpaged(params)) for each in numbers}
+
+
+def _unpaged(params: Params) -> Params:
+    return {name: value for name, value in params.items() if name != "page"}
 
 
 def assemble(outcomes: Outcomes, recommendations: Outcomes) -> Json:
     """Return the dashboard; raise where not a single section could be had."""
     picked = _recommended(outcomes, recommendations)
-    said = sections(
-        {
-            "popular": outcomes["popular"],
-            "trending": outcomes["trending"],
-            "recommended": picked,
-            "favorites": outcomes["favorites"],
-            "watchlist": outcomes["watchlist"],
-            "history": outcomes["history"],
-        }
-    )
+    said = sections({**outcomes, "recommended": picked})
     if all(part["status"] == "unavailable" for part in said.values()):
         required(outcomes["popular"])
     said["recommended"] = _with_reason(said["recommended"], outcomes, recommendations)
     popular = optional(outcomes["popular"])
     marks = Marks.of(outcomes["favorites"], outcomes["watchlist"])
-    films = optional(picked)
     return {
         "popular_movies": marks.shown(outcomes["popular"], SHOWN),
         "trending_movies": marks.shown(outcomes["trending"], SHOWN),
-        "recommended_for_you": None if films is None else marks.marked(films),
-        "continue_watching": _begun(outcomes["history"], marks),
+        "recommended_for_you": marks.marked(optional(picked)),
+        "continue_watching": marks.marked(_begun(outcomes)),
         "stats": _stats(outcomes),
         "page": popular and popular["page"],
         "total_pages": popular and popular["total_pages"],
         "sections": said,
     }
+
+
+def _items(outcomes: Outcomes, name: str) -> list[Json] | None:
+    """Return the entries of one of the user's lists, or None where it is unknown."""
+    known = optional(outcomes[name])
+    return None if known is None else known[name]
 
 
 def _recommended(outcomes: Outcomes, recommendations: Outcomes) -> Outcome[list[Json]]:
@@ -121,43 +117,35 @@ def _with_reason(part: Json, outcomes: Outcomes, recommendations: Outcomes) -> J
 
 def _known_films(outcomes: Outcomes) -> set[int]:
     """Return the films that the user has or has begun, as far as is known."""
-    return {
-        item["movie_id"]
-        for name in ("favorites", "watchlist", "history")
-        for item in (optional(outcomes[name]) or {name: []})[name]
-    }
+    lists = (_items(outcomes, name) or [] for name in ("favorites", "watchlist", "history"))
+    return {item["movie_id"] for items in lists for item in items}
 
 
-def _begun(history: Outcome[Json], marks: Marks) -> list[Json] | None:
-    known = optional(history)
-    if known is None:
+def _begun(outcomes: Outcomes) -> list[Json] | None:
+    """Return the films that the user has begun and not finished, latest first."""
+    history = _items(outcomes, "history")
+    if history is None:
         return None
-    begun = [item for item in known["history"] if 0 < item["progress"] < FINISHED]
+    begun = [item for item in history if 0 < item["progress"] < FINISHED]
     begun.sort(key=lambda item: item["updated_date"] or "", reverse=True)
-    films = [
+    return [
         {
             "id": item["movie_id"],
-            "title": item["title"],
-            "poster_path": item["poster_path"],
-            "release_date": item["release_date"],
             "genre_ids": [genre["id"] for genre in item["genres"]],
-            "progress": item["progress"],
-            "updated_date": item["updated_date"],
+            **{name: item[name] for name in BEGUN},
         }
         for item in begun[:SHOWN]
     ]
-    return marks.marked(films)
 
 
 def _stats(outcomes: Outcomes) -> Json:
     """Return the user's numbers; None for what the user service could not say."""
-    favorites = (optional(outcomes["favorites"]) or {}).get("favorites")
-    watchlist = (optional(outcomes["watchlist"]) or {}).get("watchlist")
-    history = (optional(outcomes["history"]) or {}).get("history")
+    favorites, watchlist = _items(outcomes, "favorites"), _items(outcomes, "watchlist")
+    history = _items(outcomes, "history")
     return {
         "total_favorites": None if favorites is None else len(favorites),
         "total_watchlist": None if watchlist is None else len(watchlist),
-        "movies_watched": None if history is None else sum(_watched(item) for item in history),
+        "movies_watched": None if history is None else sum(map(_watched, history)),
         "avg_rating": None if favorites is None else _mean_rating(favorites),
         "favorite_genres": None if favorites is None else _favorite_genres(favorites),
     }

@@ -42,9 +42,9 @@ class Marks:
             "user_rating": liked[movie_id]["rating"] if liked and movie_id in liked else None,
         }
 
-    def marked(self, films: Iterable[Json]) -> list[Json]:
-        """Return the films, each with the user's marks."""
-        return [{**film, **self.on(film["id"])} for film in films]
+    def marked(self, films: Iterable[Json] | None) -> list[Json] | None:
+        """Return the films, each with the user's marks; None where they are unknown."""
+        return None if films is None else [{**film, **self.on(film["id"])} for film in films]
 
     def shown(self, outcome: Outcome[Json], most: int) -> list[Json] | None:
         """Return the first films of a list with the user's marks; None: the list is unknown."""

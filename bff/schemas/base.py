@@ -27,9 +27,7 @@ class AnswerSchema(Schema):
     """
 
     class Meta:
-        """Leave out what is not described: an upstream's answers may grow."""
-
-        unknown = EXCLUDE
+        unknown = EXCLUDE  # an upstream's answers may grow
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Document the field as always present."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields
+from marshmallow import EXCLUDE, Schema, ValidationError, fields
 from marshmallow.validate import Length, Range, Regexp
 
 from bff.schemas import fields as f
@@ -22,9 +23,8 @@ class JsonInteger(fields.Integer):
     """An integer as JSON has it: 2.0 is one, "2" and true are not."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if type(value) is not int:
+        whole = type(value) is int or (type(value) is float and value.is_integer())
+        if not whole:
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **kwargs)
 
@@ -38,16 +38,12 @@ class JsonNumber(fields.Float):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class BodySchema(Schema):
-    """A body."""
-
-    class Meta:
-        """Refuse what is not known: a misspelt field would be lost without a word."""
-
-        unknown = RAISE
+whole = partial(f.field, JsonInteger)
+share = partial(f.field, JsonNumber, validate=Range(0, 1))
 
 
-class WatchlistChangeSchema(BodySchema):
+# marshmallow refuses unknown fields of a body by itself: a misspelt one would be lost.
+class WatchlistChangeSchema(Schema):
     """What can be set on a film of the watchlist."""
 
     title = fields.String(
@@ -70,35 +66,29 @@ class WatchlistChangeSchema(BodySchema):
 class WatchlistEntrySchema(WatchlistChangeSchema):
     """A film for the watchlist."""
 
-    movie_id = f.field(
-        JsonInteger, "TMDB's number of the film.", 550, required=True, validate=Range(1, MOST_ID)
-    )
+    movie_id = whole("TMDB's number of the film.", 550, required=True, validate=Range(1, MOST_ID))
 
 
 class FavoriteChangeSchema(WatchlistChangeSchema):
     """What can be set on a favourite."""
 
-    rating = f.field(JsonInteger, "Stars, 1 to 5.", 5, validate=Range(1, 5))
+    rating = whole("Stars, 1 to 5.", 5, validate=Range(1, 5))
 
 
 class FavoriteEntrySchema(FavoriteChangeSchema, WatchlistEntrySchema):
     """A film for the favourites."""
 
 
-class ProgressSchema(BodySchema):
+class ProgressSchema(Schema):
     """How much of a film was watched."""
 
-    progress = f.field(
-        JsonNumber, "Share that was watched, 0 to 1.", 0.4, required=True, validate=Range(0, 1)
-    )
+    progress = share("Share that was watched, 0 to 1.", 0.4, required=True)
 
 
 class IdempotencySchema(Schema):
     """The header of a write that may be sent again."""
 
     class Meta:
-        """Other headers are none of its business."""
-
         unknown = EXCLUDE
 
     key = f.field(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from marshmallow.fields import Nested
 from marshmallow.validate import Range
 
 from bff.schemas import fields as f
 from bff.schemas.base import AnswerSchema
 from bff.schemas.tmdb import GenreSchema, tmdb_id
+
+stars = partial(f.integer, allow_none=True, validate=Range(1, 5))
 
 
 class EntrySchema(AnswerSchema):
@@ -23,7 +27,7 @@ class EntrySchema(AnswerSchema):
 class FavoriteSchema(EntrySchema):
     """A film among the user's favourites."""
 
-    rating = f.integer("Stars, 1 to 5. Null: not rated.", 5, allow_none=True, validate=Range(1, 5))
+    rating = stars("Stars, 1 to 5. Null: not rated.", 5)
     added_date = f.maybe_moment("When it was added.")
 
 

@@ -11,6 +11,7 @@ from marshmallow.validate import Length, Range
 from bff.model import Reason
 from bff.schemas import fields as f
 from bff.schemas.base import AnswerSchema
+from bff.schemas.library import stars
 from bff.schemas.tmdb import (
     SHOWN_FILMS,
     SHOWN_PEOPLE,
@@ -86,12 +87,7 @@ class MarksSchema(AnswerSchema):
 
     is_favorite = f.maybe_flag("Whether it is one of the user's favourites. Null: unknown.", True)
     is_in_watchlist = f.maybe_flag("Whether it is on the user's watchlist. Null: unknown.", False)
-    user_rating = f.integer(
-        "The user's stars, 1 to 5. Null: none or unknown.",
-        5,
-        allow_none=True,
-        validate=Range(1, 5),
-    )
+    user_rating = stars("The user's stars, 1 to 5. Null: none or unknown.", 5)
 
 
 class MarkedFilmSchema(MarksSchema, FilmSchema):
@@ -127,9 +123,7 @@ class UserDataSchema(MarksSchema):
     watched_date = f.maybe_moment("When it was watched to the end. Null: not, or unknown.")
     progress = f.maybe_amount("Share that was watched, 0 to 1. Null: none or unknown.", 0.4)
     added_to_favorites_date = f.maybe_moment("When it became a favourite. Null: not, or unknown.")
-    added_to_watchlist_date = f.maybe_moment(
-        "When it was put on the watchlist. Null: not, or unknown."
-    )
+    added_to_watchlist_date = f.maybe_moment("When it was put there. Null: not, or unknown.")
 
 
 class EnrichedMovieSchema(PageSchema, MovieDetailsSchema):
@@ -186,9 +180,7 @@ class StatsSchema(AnswerSchema):
     total_watchlist = f.maybe_count("Number of films on the watchlist. Null: unknown.", 2)
     movies_watched = f.maybe_count("Number of films watched to the end. Null: unknown.", 1)
     avg_rating = f.maybe_amount("Average of the user's stars. Null: none or unknown.", 4.67)
-    favorite_genres = shown(
-        GenreCountSchema, "Genres of the favourites, most frequent first.", SHOWN_GENRES
-    )
+    favorite_genres = shown(GenreCountSchema, "Genres of the favourites, by count.", SHOWN_GENRES)
 
 
 class CompleteDashboardSchema(PageSchema):
@@ -198,14 +190,9 @@ class CompleteDashboardSchema(PageSchema):
     popular_movies = shown(MarkedFilmSchema, "Popular films.", SHOWN, "popular")
     trending_movies = shown(MarkedFilmSchema, "Films that trend this week.", SHOWN, "trending")
     recommended_for_you = shown(
-        RecommendedFilmSchema,
-        "Films that the user may like and does not have yet.",
-        SHOWN,
-        "recommended",
+        RecommendedFilmSchema, "Films that the user may like.", SHOWN, "recommended"
     )
-    continue_watching = shown(
-        BegunFilmSchema, "Films that were begun and not finished, latest first.", SHOWN
-    )
+    continue_watching = shown(BegunFilmSchema, "Films begun, not finished, latest first.", SHOWN)
     stats = Nested(StatsSchema)
     page = page_number(allow_none=True)
     total_pages = page_count(allow_none=True)

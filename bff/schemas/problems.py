@@ -12,15 +12,14 @@ from bff.model import Reason
 from bff.schemas import fields as f
 
 text = partial(f.string, required=True)
+wait = partial(f.integer, validate=Range(min=1))
 
 
 class ProblemSchema(Schema):
     """A problem document (RFC 9457)."""
 
     class Meta:
-        """A kind of problem may say more."""
-
-        unknown = EXCLUDE
+        unknown = EXCLUDE  # a kind of problem may say more
 
     type = text("Kind of problem, an address relative to this service.", "/problems/not-found")
     title = text("The kind in words.", "Not found")
@@ -43,9 +42,7 @@ class ValidationProblemSchema(ProblemSchema):
 class WaitProblemSchema(ProblemSchema):
     """A problem document that says how long to wait."""
 
-    retry_after = f.integer(
-        "Seconds to wait, as in Retry-After.", 24, required=True, validate=Range(min=1)
-    )
+    retry_after = wait("Seconds to wait, as in Retry-After.", 24, required=True)
 
 
 class UpstreamProblemSchema(ProblemSchema):
@@ -53,6 +50,4 @@ class UpstreamProblemSchema(ProblemSchema):
 
     upstream = text("Which upstream failed.", "tmdb")  # the document lists them all
     reason = f.one_of((reason.value for reason in Reason), "How it failed.", required=True)
-    retry_after = f.integer(
-        "Seconds to wait, as in Retry-After; omitted where unknown.", 60, validate=Range(min=1)
-    )
+    retry_after = wait("Seconds to wait, as in Retry-After; omitted where unknown.", 60)

@@ -8,7 +8,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, fields, post_load
+from marshmallow import EXCLUDE, Schema, fields, post_load
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from bff.schemas import fields as f
@@ -25,26 +25,25 @@ SORTS = tuple(
 )
 
 
-class Digits(fields.Integer):
-    """Digits and perhaps a sign; Python also takes 1_0, spaces and the digits of other scripts."""
-
-    spelling = r"-?[0-9]{1,18}"
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if not re.fullmatch(self.spelling, str(value), re.ASCII):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class Decimal(fields.Float):
-    """A decimal number."""
+class Spelled(fields.Field[Any]):
+    """A number that is spelled as JSON spells it; Python also takes 1_0 and other digits."""
 
     spelling = r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?"
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         if not re.fullmatch(self.spelling, str(value), re.ASCII):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Digits(Spelled, fields.Integer):
+    """Digits and perhaps a sign."""
+
+    spelling = r"-?[0-9]{1,18}"
+
+
+class Decimal(Spelled, fields.Float):
+    """A decimal number."""
 
 
 class Country(fields.String):
@@ -70,25 +69,16 @@ def matching(pattern: str, error: str) -> Regexp:
     return Regexp(re.compile(rf"^(?:{pattern})$", re.ASCII), error=error)
 
 
-flag = partial(
-    f.field,
-    fields.Boolean,
-    load_default=False,
-    truthy={"true", "True", "1"},
-    falsy={"false", "False", "0"},
-)
+TRUE, FALSE = {"true", "True", "1"}, {"false", "False", "0"}
+flag = partial(f.field, fields.Boolean, load_default=False, truthy=TRUE, falsy=FALSE)
 day = partial(f.field, fields.Date)
-country = partial(
-    f.field, Country, validate=matching("[A-Za-z]{2}", "A country as ISO 3166-1, such as US.")
+two_letters = matching("[A-Za-z]{2}", "A country as ISO 3166-1, such as US.")
+country = partial(f.field, Country, validate=two_letters)
+codes = matching(
+    r"[A-Za-z0-9.+ -]{1,20}([,|][A-Za-z0-9.+ -]{1,20}){0,19}",
+    "Codes, joined by a comma (and) or a pipe (or).",
 )
-code = partial(
-    f.field,
-    fields.String,
-    validate=matching(
-        r"[A-Za-z0-9.+ -]{1,20}([,|][A-Za-z0-9.+ -]{1,20}){0,19}",
-        "Codes, joined by a comma (and) or a pipe (or).",
-    ),
-)
+code = partial(f.field, fields.String, validate=codes)
 release_year = partial(f.field, Digits, validate=Range(1800, 2200))
 number = partial(f.field, Digits, validate=Range(0, 10**9))
 vote = partial(f.field, Decimal, validate=Range(0, 10))
@@ -105,11 +95,6 @@ def ids(what: str, example: str, **options: Any) -> Any:
 
 class QuerySchema(Schema):
     """A query: unknown parameters are refused, values come out as TMDB's texts."""
-
-    class Meta:
-        """Refuse what is not known."""
-
-        unknown = RAISE
 
     @post_load
     def as_texts(self, data: Mapping[str, Any], **_: Any) -> dict[str, str]:
@@ -184,9 +169,7 @@ class MovieSearchQuerySchema(SearchQuerySchema):
 class DiscoverQuerySchema(PageQuerySchema):
     """TMDB's filters; all must hold. A name with a dot is a `data_key`, as it is no Python name."""
 
-    sort_by = f.field(
-        fields.String, "Order of the films.", "popularity.desc", validate=OneOf(SORTS)
-    )
+    sort_by = f.field(fields.String, "Order.", "popularity.desc", validate=OneOf(SORTS))
     include_adult = flag("Whether to include adult films.")
     include_video = flag("Whether to include videos, such as concerts.")
     with_genres = ids("genres", "18")
@@ -201,9 +184,7 @@ class DiscoverQuerySchema(PageQuerySchema):
     with_release_type = ids("release types, 1 to 6", "3")
     with_watch_providers = ids("watch providers; needs watch_region", "8")
     without_watch_providers = ids("watch providers that must not have it; needs watch_region", "8")
-    with_watch_monetization_types = code(
-        "How it is offered: flatrate, free, ads, rent, buy.", "flatrate"
-    )
+    with_watch_monetization_types = code("Any of flatrate, free, ads, rent, buy.", "flatrate")
     watch_region = country("Country of the watch providers.", "US")
     with_original_language = code("Original language, as ISO 639-1.", "en")
     with_origin_country = code("Country of origin, as ISO 3166-1.", "US")
@@ -233,8 +214,6 @@ class RevisionSchema(Schema):
     """The header of a read that must not be older than a write; read by `lifecycle`."""
 
     class Meta:
-        """Other headers are none of its business."""
-
         unknown = EXCLUDE
 
     revision = f.field(

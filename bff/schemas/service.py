@@ -16,9 +16,7 @@ STATUSES = ("pass", "warn", "fail")
 class ImageConfigurationSchema(AnswerSchema):
     """Where pictures are."""
 
-    base_url = f.string(
-        "Address before the size: `<base_url><size><path>`.", "https://image.tmdb.org/t/p/"
-    )
+    base_url = f.string("As in `<base_url><size><path>`.", "https://image.tmdb.org/t/p/")
     poster_sizes = f.many(f.string("Size.", "w342"), "Sizes of posters.")
     backdrop_sizes = f.many(f.string("Size.", "w780"), "Sizes of backdrops.")
     profile_sizes = f.many(f.string("Size.", "w185"), "Sizes of portraits.")
@@ -44,9 +42,7 @@ class CheckSchema(Schema):
     """One thing that was looked at (draft-inadarei-api-health-check)."""
 
     class Meta:
-        """Readers must expect more."""
-
-        unknown = EXCLUDE
+        unknown = EXCLUDE  # readers must expect more
 
     componentId = f.string("Whose it is, where there are several.")  # noqa: N815 - the draft's names
     componentType = f.one_of(  # noqa: N815
@@ -56,7 +52,7 @@ class CheckSchema(Schema):
         allow_none=True,
         required=True,
         metadata={
-            "description": "What was found. Null: nothing yet.",
+            "description": "What was found; null: nothing.",
             "type": ["string", "number"],
         },
     )

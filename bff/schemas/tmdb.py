@@ -145,9 +145,7 @@ class ReleaseWindowSchema(AnswerSchema):
 class DatedFilmPageSchema(FilmPageSchema):
     """A page of films and the release dates that it covers, without adult films."""
 
-    dates = f.maybe(
-        ReleaseWindowSchema, "The window of release dates that the list covers. Null: unknown."
-    )
+    dates = f.maybe(ReleaseWindowSchema, "The release dates that it covers. Null: unknown.")
 
 
 class GenreSchema(AnswerSchema):
@@ -215,9 +213,7 @@ class MovieDetailsSchema(VotesSchema, SummarySchema):
     budget = f.count("US dollars; 0: unknown.", 63000000)
     revenue = f.count("US dollars; 0: unknown.", 100853753)
     origin_country = countries()
-    belongs_to_collection = f.maybe(
-        CollectionReferenceSchema, "The series of films that it belongs to. Null: none."
-    )
+    belongs_to_collection = f.maybe(CollectionReferenceSchema, "Its series of films. Null: none.")
     production_companies = f.some(CompanySchema, "Companies that made it.")
     production_countries = f.some(ProductionCountrySchema, "Countries in which it was made.")
     spoken_languages = f.some(SpokenLanguageSchema, "Languages that are spoken in it.")
@@ -345,9 +341,7 @@ class WatchProviderSchema(AnswerSchema):
     provider_id = tmdb_id("provider", 8)
     provider_name = f.text("Name.", "Netflix")
     logo_path = picture("logo")
-    display_priority = f.integer(
-        "Order of display, lowest first. Null: unknown.", 0, allow_none=True
-    )
+    display_priority = f.integer("Lowest first. Null: unknown.", 0, allow_none=True)
 
 
 class CountryOffersSchema(AnswerSchema):

@@ -225,7 +225,7 @@ def test_complete_when_the_user_service_is_down_then_popular_and_trending_stand(
     assert body["recommended_for_you"] is None
     assert body["continue_watching"] is None
     assert set(body["stats"].values()) == {None}
-    assert response.headers["X-Degraded"] == "recommended, favorites, watchlist, history"
+    assert response.headers["X-Degraded"] == "favorites, watchlist, history, recommended"
 
 
 def test_complete_when_tmdb_is_down_then_the_users_numbers_stand(

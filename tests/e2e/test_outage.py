@@ -34,7 +34,7 @@ PAGES = {
     "search": ("/api/dashboard/search/enriched?query=love&language={}", "favorites, watchlist"),
     "complete": (
         "/api/dashboard/complete?language={}",
-        "recommended, favorites, watchlist, history",
+        "favorites, watchlist, history, recommended",
     ),
 }
 # A language that nobody has asked for: its answers are in no cache.
