@@ -1,15 +1,14 @@
-"""bff/errors.py and the table of problems: each error has one reason, one outcome, one status."""
+"""bff/api/problems.py: which problem document, status and headers each error becomes."""
 
 from __future__ import annotations
 
 import pytest
 from flask import Flask
 
-from bff import errors
 from bff.api import problems
 from bff.api.problems import KINDS, flat
-from bff.errors import ERRORS, BffError, NotFound, Rejected, UpstreamError, from_outcome
-from bff.model import Failed, Missing, Reason
+from bff.errors import ERRORS, BffError, NotFound, Rejected
+from bff.model import Reason
 
 STATUS = {
     Reason.TIMEOUT: 504,
@@ -20,7 +19,6 @@ STATUS = {
     Reason.UPSTREAM_ERROR: 502,
     Reason.BAD_RESPONSE: 502,
 }
-each_reason = pytest.mark.parametrize("reason", list(Reason))
 
 
 def answer(error: Exception) -> tuple[int, dict[str, object], dict[str, str]]:
@@ -36,36 +34,7 @@ def answer(error: Exception) -> tuple[int, dict[str, object], dict[str, str]]:
     return response.status_code, response.json or {}, dict(response.headers)
 
 
-@each_reason
-def test_error_when_it_becomes_an_outcome_then_it_comes_back_the_same(reason: Reason) -> None:
-    """Errors and outcomes are two forms of one thing."""
-    failed = ERRORS[reason]("tmdb", "detail", 2.2).outcome()
-
-    assert failed == Failed("tmdb", reason, 3)
-    assert from_outcome(failed).outcome() == failed
-    assert from_outcome(Failed("tmdb", reason)).retry_after_s is None
-
-
-@pytest.mark.parametrize(("wait", "told"), [(None, None), (0.0, 1), (0.2, 1), (1.0, 1), (1.01, 2)])
-def test_error_when_it_knows_a_wait_then_it_is_rounded_up(
-    wait: float | None, told: int | None
-) -> None:
-    """Nobody is told to come back too early, or at once."""
-    assert errors.RateLimited("tmdb", retry_after_s=wait).outcome().retry_after_s == told
-
-
-def test_not_found_when_it_becomes_an_outcome_then_it_is_missing() -> None:
-    """An answer, not a failure."""
-    assert NotFound("tmdb", "film 5").outcome() == Missing("tmdb", "film 5")
-
-
-def test_errors_when_they_are_counted_then_each_reason_has_one() -> None:
-    """No reason is without its error, and no error without its reason."""
-    assert set(ERRORS) == set(Reason)
-    assert len(UpstreamError.__subclasses__()) == len(Reason)
-
-
-@each_reason
+@pytest.mark.parametrize("reason", list(Reason))
 @pytest.mark.parametrize("wait", [None, 7.0])
 def test_problem_when_an_upstream_fails_then_status_and_members_say_how(
     reason: Reason, wait: float | None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import re
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +16,14 @@ from bff.api import encode
 from bff.api.encode import Encoder
 from bff.context import Deadline, RequestContext, Timing
 from bff.model import Failed, Missing, Ok, Reason
+from tests.bff.fake_upstreams import Upstream, films
+from tests.contract.client import ContractClient
 
 APP = Flask("probe")
 OK = {"status": "ok", "reason": None, "age": None, "retry_after": None}
-LATE = {"status": "unavailable", "reason": "timeout", "age": None, "retry_after": None}
-STALE = {"status": "stale", "reason": "timeout", "age": 9, "retry_after": None}
-PARTLY = {"status": "ok", "reason": "timeout", "age": None, "retry_after": None}
+LATE = {**OK, "status": "unavailable", "reason": "timeout"}
+STALE = {**OK, "status": "stale", "reason": "timeout", "age": 9}
+PARTLY = {**OK, "reason": "timeout"}
 
 
 def page(body: dict[str, Any], tag: str = "") -> Response:
@@ -62,11 +64,15 @@ def test_page_when_a_section_has_a_reason_then_it_has_no_tag_and_is_no_304(
     assert response.headers.get("X-Degraded") == expected
 
 
-def test_read_when_it_is_fresh_then_max_age_is_what_is_left() -> None:
-    """A caller keeps it no longer than we would."""
-    response = read(Ok({"a": 1}, 10.0, 49.9))
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("hit", "; hit; ttl=49"), ("ok", "; fwd=miss; stored")]
+)
+def test_read_when_it_is_fresh_then_max_age_is_what_is_left(outcome: str, said: str) -> None:
+    """A caller keeps it no longer than we would; Cache-Status says whether it was here."""
+    response = read(Ok({"a": 1}, 10.0, 49.9, number=1), Timing("tmdb", "popular", outcome))
 
     assert response.headers["Cache-Control"] == "public, max-age=49"
+    assert said in response.headers["Cache-Status"]
     assert "ETag" in response.headers
     assert "Age" not in response.headers
 
@@ -83,16 +89,35 @@ def test_read_when_it_is_old_then_it_says_how_old_and_why() -> None:
     assert "ETag" not in response.headers
 
 
-@pytest.mark.parametrize(
-    ("outcome", "said"), [("hit", "; hit; ttl=49"), ("ok", "; fwd=miss; stored")]
-)
-def test_read_when_it_was_in_the_cache_or_not_then_cache_status_says_so(
-    outcome: str, said: str
+def test_read_when_the_answer_is_known_then_the_headers_say_so(
+    fresh: ContractClient, tmdb: Upstream
 ) -> None:
-    """RFC 9211: a hit with what is left, or a miss."""
-    response = read(Ok({}, 1.0, 49.0, number=1), Timing("tmdb", "popular", outcome))
+    """max-age is at most TMDB's own; the second request is served from memory."""
+    tmdb.answers("/movie/popular", json=films(1), headers={"Cache-Control": "public, max-age=60"})
 
-    assert said in response.headers["Cache-Status"]
+    first, second = (fresh.get("/api/movies/popular") for _ in range(2))
+
+    for answer in (first, second):
+        found = re.fullmatch(r"public, max-age=(\d+)", answer.headers["Cache-Control"])
+        assert found
+        assert int(found[1]) <= 60
+    assert second.headers["Server-Timing"].startswith("cache;")
+    assert re.search(r"hit; ttl=\d+", second.headers["Cache-Status"])
+    assert len(tmdb.calls) == 1
+
+
+def test_etag_when_the_caller_has_something_else_then_it_is_200(client: ContractClient) -> None:
+    """A tag of other bytes, one without quotes, and the tag from before a write."""
+    path = "/api/users/favorites"
+    tag = client.get(path).headers["ETag"]
+    for given in ('"0123456789abcdef01234567"', tag.strip('"')[:-1], ""):
+        assert client.get(path, headers={"If-None-Match": given}).status_code == 200
+    client.delete(f"{path}/13")
+
+    response = client.get(path, headers={"If-None-Match": tag})
+
+    assert response.status_code == 200
+    assert response.headers["ETag"] != tag
 
 
 def test_written_when_a_write_is_answered_then_nobody_keeps_it() -> None:
@@ -102,28 +127,33 @@ def test_written_when_a_write_is_answered_then_nobody_keeps_it() -> None:
     assert (response.status_code, response.headers["Cache-Control"]) == (201, "no-store")
 
 
-def counting() -> tuple[list[int], Callable[[], dict[str, Any]]]:
-    """Return a list that grows with every page that is made, and what makes them."""
-    made: list[int] = []
+class Pages:
+    """An encoder of one page that counts how often it is made."""
 
-    def make() -> dict[str, Any]:
-        made.append(1)
-        return {"sections": {}, "number": len(made)}
+    def __init__(self) -> None:
+        self.made, self._encoder = 0, Encoder()
 
-    return made, make
+    def ask(self, outcomes: dict[str, Any], name: str = "p") -> bytes:
+        with APP.test_request_context("/"):
+            return self._encoder.page(name, outcomes, self._make).data
+
+    def _make(self) -> dict[str, Any]:
+        self.made += 1
+        return {"sections": {}, "number": self.made}
 
 
 def test_encoder_when_the_same_values_come_again_then_the_page_is_not_made_again() -> None:
-    """A page is a function of its values: kept ones give the bytes that were made before."""
-    encoder, value = Encoder(), {"results": []}
-    made, make = counting()
+    """A page is a function of its name and values; an equal value is not the same one."""
+    pages, kept = Pages(), Ok({}, number=1)
 
-    with APP.test_request_context("/"):
-        first = encoder.page("p", {"a": Ok(value, number=1)}, make)
-        again = encoder.page("p", {"a": Ok(value, 5.0, number=1)}, make)
+    first = pages.ask({"a": kept})
+    assert pages.ask({"a": Ok({}, 5.0, number=1)}) == first
+    assert pages.made == 1
+    pages.ask({"a": Ok({}, number=2)})
+    pages.ask({"a": kept}, "another")
 
-    assert first.data == again.data
-    assert len(made) == 1
+    assert pages.made == 3
+    assert pages.ask({"a": kept}) == first  # the values of one user are never another's
 
 
 @pytest.mark.parametrize(
@@ -137,27 +167,11 @@ def test_encoder_when_the_same_values_come_again_then_the_page_is_not_made_again
 )
 def test_encoder_when_a_value_may_change_then_the_page_is_made_each_time(outcome: Any) -> None:
     """What is not kept, stale or failed is never remembered."""
-    encoder = Encoder()
-    made, make = counting()
+    pages = Pages()
+    for _ in range(2):
+        pages.ask({"a": outcome, "b": Ok(2, number=1)})
 
-    with APP.test_request_context("/"):
-        for _ in range(2):
-            encoder.page("p", {"a": outcome, "b": Ok(2, number=1)}, make)
-
-    assert len(made) == 2
-
-
-def test_encoder_when_values_or_name_differ_then_the_page_is_made_again() -> None:
-    """An equal value is not the same one, and a search is for its own words."""
-    encoder, value = Encoder(), {"results": []}
-    made, make = counting()
-    kept, equal = Ok(value, number=1), Ok(dict(value), number=2)
-
-    with APP.test_request_context("/"):
-        for name, outcome in (("p", kept), ("p", equal), ("q", kept)):
-            encoder.page(name, {"a": outcome}, make)
-
-    assert len(made) == 3
+    assert pages.made == 2
 
 
 def test_encoder_when_a_page_is_remembered_then_its_values_are_not_held() -> None:
@@ -166,27 +180,10 @@ def test_encoder_when_a_page_is_remembered_then_its_values_are_not_held() -> Non
     class Library(dict[str, Any]):
         """A value that can be watched."""
 
-    encoder, value = Encoder(), Library()
+    pages, value = Pages(), Library()
     watched = weakref.ref(value)
-    _, make = counting()
-    with APP.test_request_context("/"):
-        encoder.page("p", {"a": Ok(value, number=1)}, make)
+    pages.ask({"a": Ok(value, number=1)})
     del value
     gc.collect()
 
     assert watched() is None
-
-
-def test_encoder_when_two_users_have_values_of_their_own_then_neither_sees_the_others() -> None:
-    """The bytes of one user's values are never another's."""
-    encoder = Encoder()
-    films = Ok({"results": []}, number=1)
-    ann, bob = Ok(["ann"], number=2), Ok(["bob"], number=3)
-
-    def ask(library: Ok[Any]) -> bytes:
-        body = {"library": library.value, "sections": {}}
-        with APP.test_request_context("/"):
-            return encoder.page("p", {"films": films, "library": library}, lambda: body).data
-
-    for library, name in ((ann, b"ann"), (bob, b"bob"), (ann, b"ann")):
-        assert name in ask(library)

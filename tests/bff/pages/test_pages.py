@@ -18,7 +18,7 @@ from bff.reads import ENRICHED, POPULAR
 from bff.schemas import pages as schemas
 from bff.schemas.base import AnswerSchema
 from bff.schemas.reading import reader
-from tests.unit.document import Validator
+from tests.bff.schemas.validator import Validator
 
 Json = dict[str, Any]
 

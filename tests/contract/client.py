@@ -119,7 +119,7 @@ class ContractClient(FlaskClient):
         for cookie in headers.getlist("Set-Cookie"):  # the one cookie of ours, after a write
             assert re.match(r"library_revision=\d+; .*HttpOnly; .*SameSite=Lax", cookie)
             assert method != "GET"
-        if status >= 400:
+        if status >= 400 and path != "/health/ready":  # which answers its checks
             self._judge_problem(method, path, response)
         if NOT_DESCRIBED.fullmatch(path):
             return

@@ -1,4 +1,4 @@
-"""Log lines: whose they are, what they say, and what none of them may say."""
+"""bff/observability/logs.py: what an event looks like as text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,70 +8,17 @@ import json
 import logging
 import os
 import re
-import secrets
-import socket
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import pytest
 
 from bff import context
 from bff.context import Deadline, RequestContext
 from bff.observability import logs
-from tests.e2e.stack import Stack
-from tests.sight.conftest import SECRET, TOKEN, bearer, lines
-
-
-@pytest.mark.e2e
-def test_logs_when_requests_of_all_kinds_were_sent_then_no_user_and_no_secret_is_in_them(
-    deployed: Stack,
-) -> None:
-    """Reads, writes, refusals, bad input and failures."""
-    user = f"person-{secrets.token_hex(6)}"
-    own = bearer(user)
-    wrong = {"Authorization": "Bearer planted-wrong-token"}
-    note = f"note-{secrets.token_hex(6)}"
-    kinds: list[tuple[str, str, dict[str, Any]]] = [
-        ("GET", "/api/dashboard/complete", {"headers": own}),
-        ("GET", "/api/dashboard/feed", {"headers": own}),
-        ("GET", f"/api/dashboard/search/enriched?query={note}", {"headers": own}),
-        (
-            "POST",
-            "/api/users/favorites",
-            {"headers": own, "json": {"movie_id": 550, "title": note}},
-        ),
-        ("PUT", "/api/users/watchlist/13", {"headers": own, "json": {"title": note}}),
-        ("PUT", "/api/users/history/13", {"headers": own, "json": {"progress": 0.5}}),
-        ("DELETE", "/api/users/favorites/550", {"headers": own}),
-        ("GET", "/api/users/favorites", {"headers": wrong}),
-        ("GET", f"/api/movies/popular?api_key={note}", {"headers": own}),
-        ("POST", "/api/users/favorites", {"headers": own, "data": note}),
-        ("GET", "/nowhere", {"headers": own}),
-        ("GET", "/api/movies/popular", {"headers": {"Cookie": f"session={note}"}}),
-    ]
-    for method, path, options in kinds:
-        deployed.call(method, path, **options)
-    with socket.create_connection(("127.0.0.1", deployed.servers["bff"].port), timeout=30) as sock:
-        sock.sendall(f"GET / HTTP/1.1\r\nAuthorization Bearer {note}\r\n\r\n".encode())
-        assert sock.recv(4096).startswith(b"HTTP/1.1 400 ")
-    deployed.faults("tmdb", garbage=True)
-    deployed.faults("users", status=500)
-    deployed.get("/api/dashboard/complete?page=77", headers=own)
-    deployed.faults("tmdb")
-    deployed.faults("users")
-
-    text = deployed.servers["bff"].log.read_text()
-    tokens = [headers["Authorization"].split()[1] for headers in (own, wrong)]
-    for planted in (user, note, SECRET, TOKEN, *tokens, "demo-user-123"):
-        assert planted not in text, planted
-    assert "server.refused" in text
-    assert "Traceback" not in text
-    asked = [line for line in lines(deployed) if line["event"] == "request"]
-    assert {"method", "route", "status", "duration_ms", "upstream", "request_id"} <= set(asked[-1])
-    assert any(re.fullmatch(r"[0-9a-f]{12}", line.get("user", "")) for line in asked)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from bff.reads import CONFIGURATION, ENRICHED, READS
 from bff.schemas import library, tmdb
 from bff.schemas.base import AnswerSchema, Malformed, UnionSchema
 from bff.schemas.reading import reader
-from tests.unit.document import Validator
+from tests.bff.schemas.validator import Validator
 
 SCHEMAS: list[type[AnswerSchema]] = [
     *{row.schema: None for row in (*READS, CONFIGURATION, ENRICHED)},
