@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,18 @@ _log = logging.getLogger("bff")
 _tmdb_answers: dict[Any, Answer] = {}  # the catalogue never changes
 
 
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Undo what is done to the application's logger; an app sets it up for its process."""
+    kept = list(_log.handlers), _log.level, _log.propagate
+    yield
+    _log.handlers[:], _log.level, _log.propagate = kept
+
+
 def build(**settings: str) -> Flask:
     """Return an app with these settings; the log goes where it went before."""
-    handlers = list(_log.handlers)
-    with mock.patch.dict(os.environ, {**SETTINGS, **settings}, clear=True):
+    with logging_kept(), mock.patch.dict(os.environ, {**SETTINGS, **settings}, clear=True):
         app = bff.create_app(Config.from_env())
-    _log.handlers[:] = handlers
     app.test_client_class = ContractClient
     return app
 
@@ -159,12 +166,10 @@ def logs() -> Iterator[list[str]]:
     handler = _Lines()
     handler.setFormatter(TextFormatter())
     handler.addFilter(RequestFilter("salt"))
-    kept, level = list(_log.handlers), _log.level
-    _log.handlers[:] = [handler]
-    _log.setLevel(logging.DEBUG)
-    yield handler.lines
-    _log.handlers[:] = kept
-    _log.setLevel(level)
+    with logging_kept():
+        _log.handlers[:] = [handler]
+        _log.setLevel(logging.DEBUG)
+        yield handler.lines
     assert leaked(handler.lines) == []
 
 

@@ -86,7 +86,6 @@ KINDS: list[tuple[str, str, str, int, dict[str, str]]] = [
     ("GET", LIST, LIST, 200, {}),
     ("POST", LIST, LIST, 409, {}),
     ("GET", "/api/nowhere", "-", 404, {}),
-    ("GET", "/health", "/health", 200, {}),
 ]
 
 
@@ -171,7 +170,8 @@ def check(stack: Stack, load: Load, before: dict[Sample, float]) -> dict[Sample,
     new = {key: value - before.get(key, 0) for key, value in now.items()}
 
     counted = by(new, "bff_requests_total", "route", "method", "status")
-    own = {key: count for key, count in counted.items() if key[0] != "/metrics"}
+    # Whoever waited for the start may have a /health on its way still.
+    own = {key: count for key, count in counted.items() if key[0] not in ("/metrics", "/health")}
     assert own == load.requests
     timed = by(new, "bff_request_seconds_count", "route")
     assert sum(timed.values()) == sum(counted.values())
