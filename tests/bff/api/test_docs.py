@@ -30,7 +30,7 @@ def test_document_when_it_is_served_then_it_is_json_that_can_be_cached(
 
     assert first.content_type == "application/json"
     assert first.data == second.data
-    assert first.headers["Cache-Control"] == "public, max-age=300"
+    assert first.headers["Cache-Control"] == "no-cache"
 
 
 def test_problems_when_their_type_is_followed_then_it_explains_them(
