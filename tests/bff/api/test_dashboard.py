@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 
@@ -12,26 +11,6 @@ from tests.bff.fake_upstreams import Call, Upstream, film, films
 from tests.contract.client import ContractClient
 
 OK = {"status": "ok", "reason": None, "age": None, "retry_after": None}
-
-
-def favorite(number: int, rating: int | None = None, day: int = 1) -> dict[str, Any]:
-    """Return a favourite as the user service sends it."""
-    return {
-        "movie_id": number,
-        "title": f"Favourite {number}",
-        "rating": rating,
-        "added_date": f"2026-11-{day:02}T10:00:00Z",
-        "genres": [],
-        "poster_path": None,
-        "release_date": None,
-    }
-
-
-def has(users: Upstream, *favorites: dict[str, Any]) -> None:
-    """Let the user service answer with these favourites and nothing else."""
-    users.answers("/favorites", json={"favorites": favorites, "total": len(favorites)})
-    for name in ("watchlist", "history"):
-        users.answers(f"/{name}", json={name: [], "total": 0})
 
 
 def test_feed_when_all_is_well_then_films_carry_the_users_marks(
@@ -90,29 +69,6 @@ def test_film_page_when_all_is_well_then_one_call_of_tmdb_fills_it(
     assert data["added_to_watchlist_date"] is data["watched_date"] is None
 
 
-@pytest.mark.parametrize(
-    ("block", "shown"),
-    [
-        ("credits", {"cast", "crew"}),
-        ("reviews", {"reviews_count"}),
-        ("similar", {"similar_movies"}),
-        ("recommendations", {"recommended_movies"}),
-    ],
-)
-def test_film_page_when_a_block_is_broken_then_its_part_is_null(
-    client: ContractClient, tmdb: Upstream, block: str, shown: set[str]
-) -> None:
-    """A block that TMDB did not send is unknown, not empty."""
-    people = {"cast": [], "crew": []}
-    whole = {**film(550), "credits": people, "reviews": films(), "similar": films(1)}
-    for value in (None, "", [], 5):
-        tmdb.answers("/movie/550", json={**whole, "recommendations": films(2), block: value})
-        body = client.get("/api/dashboard/movie/550/enriched").json
-
-        optional = {"cast", "crew", "reviews_count", "similar_movies", "recommended_movies"}
-        assert {name for name in optional if body[name] is None} == shown
-
-
 def test_film_page_when_tmdb_knows_no_such_film_then_it_is_404(client: ContractClient) -> None:
     """A page of an unknown film is not found."""
     assert client.get("/api/dashboard/movie/999999999/enriched").status_code == 404
@@ -164,21 +120,6 @@ def test_complete_when_all_is_well_then_every_part_is_there(
     paged = {call.path: call.query.get("page") for call in tmdb.calls}
     assert paged.pop("/movie/popular") == "2"
     assert set(paged.values()) == {None}
-
-
-def test_recommended_when_lists_agree_then_agreement_beats_one_high_place(
-    client: ContractClient, tmdb: Upstream, users: Upstream
-) -> None:
-    """Merged by rank; `because` names the favourite where the film stands highest."""
-    has(users, favorite(1, 5), favorite(2, 4))
-    tmdb.answers("/movie/1/recommendations", json=films(100, 300, 200))
-    tmdb.answers("/movie/2/recommendations", json=films(200, 400))
-
-    movies = client.get("/api/dashboard/complete").json["recommended_for_you"]
-
-    because = [(movie["id"], movie["because"]["id"]) for movie in movies]
-    assert because == [(200, 2), (100, 1), (300, 1), (400, 2)]
-    assert movies[0]["because"] == {"kind": "favorite", "id": 2, "title": "Favourite 2"}
 
 
 def test_recommended_when_there_are_no_favourites_then_trending_stands_in_labelled(

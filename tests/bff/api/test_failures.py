@@ -1,4 +1,4 @@
-"""Every way an upstream can fail, and how the API answers; `tests/faults` does it over sockets."""
+"""Every way an upstream can fail, and the answer; `tests/faults` has every page and call."""
 
 from __future__ import annotations
 
@@ -118,63 +118,6 @@ def test_feed_when_the_user_service_fails_then_what_it_knows_is_null(
         for movie in body["movies"]:
             marks = movie["is_favorite"], movie["is_in_watchlist"], movie["user_rating"]
             assert marks == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("path", "needs"),
-    [("movie/550/enriched", "/movie/550"), ("search/enriched?query=a", "/search/movie")],
-)
-def test_page_when_its_required_section_fails_then_the_page_fails(
-    client: ContractClient, tmdb: Upstream, path: str, needs: str
-) -> None:
-    """A search that failed is no empty result."""
-    tmdb.answers(needs, 503)
-
-    assert client.get(f"/api/dashboard/{path}").status_code == 502
-
-
-@pytest.mark.parametrize(
-    ("section", "gone"),
-    [
-        ("favorites", {"is_favorite", "user_rating", "added_to_favorites_date"}),
-        ("watchlist", {"is_in_watchlist", "added_to_watchlist_date"}),
-        ("history", {"watched_date", "progress"}),
-    ],
-)
-def test_film_page_when_one_list_fails_then_only_its_part_is_null(
-    client: ContractClient, users: Upstream, section: str, gone: set[str]
-) -> None:
-    """Each part of the user's data depends on its own list alone."""
-    client.put("/api/users/history/550", json={"progress": 1})
-    client.put("/api/users/watchlist/550", json={})
-    users.answers(f"/{section}", 500)
-
-    response = client.get("/api/dashboard/movie/550/enriched")
-
-    data = response.json["user_data"]
-    assert {name for name, value in data.items() if value is None} == gone
-    assert response.headers["X-Degraded"] == section
-
-
-@pytest.mark.parametrize(
-    ("broken", "section", "null"),
-    [
-        ("/movie/popular", "popular", {"popular_movies", "page", "total_pages"}),
-        ("/trending/*", "trending", {"trending_movies"}),
-        ("/movie/*/recommendations", "recommended", {"recommended_for_you"}),
-    ],
-)
-def test_complete_when_one_part_of_tmdb_fails_then_the_rest_stands(
-    client: ContractClient, tmdb: Upstream, broken: str, section: str, null: set[str]
-) -> None:
-    """What is unknown is null, never an empty list."""
-    tmdb.answers(broken, 500)
-
-    response = client.get("/api/dashboard/complete")
-
-    assert {name for name, value in response.json.items() if value is None} == null
-    assert response.json["sections"][section]["status"] == "unavailable"
-    assert response.headers["X-Degraded"] == section
 
 
 def test_complete_when_an_upstream_is_down_then_the_other_one_fills_the_page(
