@@ -103,15 +103,16 @@ class FanOut:
             return self._start(call)
         with self._lock:
             flight = self._flights.get(call.key)
-            if flight is not None:
+            if flight is not None and not flight.done():  # whoever has its result may ask again
                 return _joined(flight, call)
             flight = self._flights[call.key] = self._start(call)
-        flight.add_done_callback(lambda _: self._land(call.key))
+        flight.add_done_callback(lambda done: self._land(str(call.key), done))
         return flight
 
-    def _land(self, key: str | None) -> None:
+    def _land(self, key: str, flight: Future[Any]) -> None:
         with self._lock:
-            self._flights.pop(str(key), None)
+            if self._flights.get(key) is flight:
+                del self._flights[key]
 
     def _start(self, call: Call[T]) -> Future[Ok[T]]:
         """Have a thread of the pool make the call, in a slot of its upstream."""

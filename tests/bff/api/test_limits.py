@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
-import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -16,14 +13,9 @@ import jwt
 import pytest
 import time_machine
 from flask.testing import FlaskClient
-from limits import WindowStats
 
 import bff
-from bff import limiter as limiter_module
-from bff.api.limits import RateLimiter
-from bff.limiter import FAIL_OPEN_S
 from config import Config
-from scripts.processes import until
 
 SECRET = "planted-jwt-secret-of-more-than-32-bytes"
 # Nobody is asked for any of these: the first is unknown, the second is wrong, both count.
@@ -181,174 +173,6 @@ def test_limit_when_no_proxy_is_trusted_then_a_forwarded_address_buys_nothing(
     ]
 
     assert found == [404, 404, 404, 429]
-
-
-def test_memory_when_many_callers_have_come_and_gone_then_it_is_given_back() -> None:
-    """A counter is forgotten after its window: strangers cannot fill a worker's memory."""
-    limiter = RateLimiter(3)
-    storage = limiter._limiter._local.storage
-    with time_machine.travel("2026-11-28T12:00:00Z", tick=False) as clock:
-        for number in range(20_000):
-            limiter.hit(f"address:{number}")
-        held = len(storage.storage)
-        storage.timer.join()  # the sweep that runs now, before anything has expired
-        clock.shift(61)
-        limiter.hit("address:one-more")
-        storage.timer.join()
-
-    assert held == 20_000
-    assert list(storage.storage) == list(storage.expirations)
-    assert len(storage.storage) == 1
-
-
-class Redis:
-    """A Redis server of this test's own, without persistence."""
-
-    def __init__(self, folder: Path) -> None:
-        binary = shutil.which("redis-server")
-        if binary is None:
-            pytest.skip("redis-server is not installed")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._command = [binary, *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "")]
-        self._command += ["--dir", str(folder)]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        assert until(self._answers, 60)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-        except OSError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-@pytest.fixture
-def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
-    """Return a running Redis."""
-    # A busy machine must not turn a slow answer into a fault.
-    monkeypatch.setattr(limiter_module, "REDIS_TIMEOUT_S", 60.0)
-    server = Redis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of the events that the limiter logs."""
-    names: list[str] = []
-    monkeypatch.setattr(limiter_module, "event", lambda _log, _level, name, **_: names.append(name))
-    return names
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def remaining(limiter: RateLimiter) -> int:
-    """Count a request of one caller and return what is left."""
-    return limiter.hit("user:me").remaining
-
-
-def test_redis_when_two_workers_count_then_they_share_the_allowance(redis: Redis) -> None:
-    """Also the moment at which the window ends."""
-    one, other = RateLimiter(3, redis.url), RateLimiter(3, redis.url)
-
-    found = [limiter.hit("user:me") for limiter in (one, other, one, other)]
-
-    assert [usage.remaining for usage in found] == [2, 1, 0, 0]
-    assert [usage.allowed for usage in found] == [True, True, True, False]
-    assert all(1 <= usage.reset_s <= 60 for usage in found)
-
-
-def test_redis_when_it_is_gone_then_each_worker_counts_until_it_is_back(
-    redis: Redis, warnings: list[str]
-) -> None:
-    """It is left alone for a while after each fault; one warning tells of all of them."""
-    clock = Clock()
-    limiter = RateLimiter(9, redis.url, clock)
-    assert [remaining(limiter) for _ in range(3)] == [8, 7, 6]
-
-    redis.kill()
-    assert [remaining(limiter) for _ in range(2)] == [8, 7]
-    clock.now += FAIL_OPEN_S
-    assert remaining(limiter) == 6  # tried in vain
-    assert warnings == ["limits.local"]
-
-    redis.start()
-    assert remaining(limiter) == 5  # not tried yet
-    clock.now += FAIL_OPEN_S
-    assert [remaining(limiter) for _ in range(2)] == [8, 7]
-
-    redis.kill()
-    assert remaining(limiter) == 4
-    assert warnings == ["limits.local"] * 2
-
-
-def test_redis_when_it_does_not_answer_then_one_request_in_a_while_waits_for_it(
-    monkeypatch: pytest.MonkeyPatch, warnings: list[str]
-) -> None:
-    """A server that accepts connections and says nothing costs `REDIS_TIMEOUT_S`, then nothing."""
-    monkeypatch.setattr(limiter_module, "REDIS_TIMEOUT_S", 0.01)
-    clock = Clock()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        limiter = RateLimiter(9, f"redis://127.0.0.1:{silent.getsockname()[1]}/0", clock)
-        limiter.hit("user:me")
-        shared = mock.Mock(wraps=limiter._limiter._shared)
-        limiter._limiter._shared = shared
-        for _ in range(3):
-            limiter.hit("user:me")
-        skipped = shared.hit.call_count
-        clock.now += FAIL_OPEN_S
-        for _ in range(3):
-            limiter.hit("user:me")
-
-    assert (skipped, shared.hit.call_count) == (0, 1)
-    assert warnings == ["limits.local"]
-
-
-def test_redis_when_one_request_tries_it_again_then_the_others_do_not_wait(
-    warnings: list[str],
-) -> None:
-    """They count in memory until it is known whether Redis is back."""
-    clock, trying, known = Clock(), threading.Event(), threading.Event()
-    limiter = RateLimiter(9, "redis://127.0.0.1:1/0", clock)
-    limiter.hit("user:me")
-    clock.now += FAIL_OPEN_S
-
-    def slow(*_: object) -> bool:
-        trying.set()
-        assert known.wait(60)
-        return True
-
-    limiter._limiter._shared = shared = mock.Mock(**{"hit.side_effect": slow})
-    shared.get_window_stats.return_value = WindowStats(0, 8)
-    first = threading.Thread(target=limiter.hit, args=("user:me",))
-    first.start()
-    assert trying.wait(60)
-    other = threading.Thread(target=limiter.hit, args=("user:me",))
-    other.start()
-    other.join(60)
-    ended = not other.is_alive()
-    known.set()
-    first.join()
-    other.join()
-
-    assert ended
-    assert shared.hit.call_count == 1
 
 
 def test_redis_when_it_is_dead_at_the_start_then_requests_are_counted_all_the_same(

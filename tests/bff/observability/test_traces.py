@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import logging
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,7 +16,6 @@ from unittest import mock
 import pytest
 import requests
 from flask import Flask
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import bff
@@ -28,51 +23,13 @@ import tmdb_stub
 import user_stub
 from bff.observability import traces
 from bff.observability.traces import Traces
-from config import ROOT, Config, ConfigError, UserServiceConfig
+from config import Config, ConfigError, UserServiceConfig
 from scripts.processes import until
-from tests.e2e.stack import Stack
+from tests.bff.observability.collector import Collector
 
 TRACE, PARENT = "4bf92f3577b34da6" * 2, "00f067aa0ba902b7"
 HEADER = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 SERVER, CLIENT = 2, 3  # kinds of spans in OTLP
-
-
-class Collector:
-    """Receives spans as a collector does (OTLP over HTTP, protobuf)."""
-
-    def __init__(self) -> None:
-        spans, bodies = self.spans, self.bodies = list[Any](), list[bytes]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                assert self.path == "/v1/traces"
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                bodies.append(body)
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    for scope in resource.scope_spans:
-                        spans.extend(scope.spans)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def of(self, kind: int) -> list[Any]:
-        """Return the spans of a kind."""
-        return [span for span in self.spans if span.kind == kind]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class Host:
@@ -413,44 +370,6 @@ def test_bff_when_no_collector_is_set_then_nothing_is_traced(
 
     assert app.test_client().get("/api/dashboard/feed", headers=HEADER).status_code == 200
     assert stubs[0].parents() | stubs[1].parents() == {""}
-
-
-@pytest.mark.e2e
-def test_deployment_when_a_collector_is_set_then_log_lines_and_spans_have_the_callers_trace(
-    collector: Collector, tmp_path: Path
-) -> None:
-    """Lines of the request and of its calls; a worker that ends exports what it still has."""
-    settings = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "LOG_FORMAT": "json",
-        "LOG_LEVEL": "DEBUG",
-        "WEB_CONCURRENCY": 2,
-        "USER_SERVICE_EVENTS": "false",
-    }
-    with Stack(tmp_path, **settings) as stack:
-        assert stack.get("/api/dashboard/feed", headers=HEADER).ok
-        log = stack.servers["bff"].log
-
-    traced = {span.name for span in collector.spans if span.trace_id.hex() == TRACE}
-    assert traced == {"GET /api/dashboard/feed", "GET"}
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    events = [line["event"] for line in lines if line.get("trace_id") == TRACE]
-    assert sorted(events) == ["request", *["upstream.call"] * 3]
-
-
-@pytest.mark.e2e
-def test_bff_when_no_collector_is_set_then_the_libraries_are_not_needed() -> None:
-    """The app is built where none of them can be imported."""
-    program = """
-import sys
-sys.modules["opentelemetry"] = None
-from bff import create_app
-from config import Config
-create_app(Config.from_env()).extensions["bff"].close()
-assert "bff.observability.traces" not in sys.modules
-"""
-    settings = {"ENV_FILE": os.devnull, "USER_SERVICE_EVENTS": "false", "PATH": os.environ["PATH"]}
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=settings, check=True)
 
 
 @pytest.mark.parametrize("missing", ["flask", "requests", "threading"])

@@ -1,0 +1,16 @@
+"""What holds for every test of the BFF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bff.app import logging_kept
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Leave the logger as it was, whatever app a test has built."""
+    with logging_kept():
+        yield
