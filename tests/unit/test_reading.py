@@ -254,7 +254,7 @@ def test_lists_when_they_are_gathered_then_all_that_the_dashboard_shows_are_amon
     """The tests of lists are about something."""
     names = {"popular", "trending", "now_playing", "upcoming", "top_rated"}
 
-    assert names | {"recommendations", "similar"} == {row.name for row in LISTS}
+    assert names | {"recommendations", "similar"} <= {row.name for row in LISTS}
 
 
 @pytest.mark.parametrize("row", LISTS, ids=lambda row: row.name)
