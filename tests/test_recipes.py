@@ -205,26 +205,25 @@ def test_read_when_its_row_is_added_then_it_is_a_documented_cached_and_guarded_r
     """One row is all that a read takes."""
     copy = carry_out("Add a TMDB read")
 
+    film = {"media_type": "movie", "id": 550, "title": "Fight Club"}
     answers = {
-        f"{TMDB}/keyword/825/movies": {"id": 825, **FILMS},
-        f"{TMDB}/keyword/826/movies": 500,
-        f"{TMDB}/keyword/827/movies": 404,
+        f"{TMDB}/trending/all/day": {**FILMS, "results": [film]},
+        f"{TMDB}/trending/all/week": 500,
     }
-    route = "/api/keywords/{}/movies"
-    document, first, second, failed, missing, wrong = copy.ask(
+    route = "/api/trending/{}"
+    document, first, second, failed, wrong = copy.ask(
         answers,
         "/openapi.json",
-        *(route.format(number) for number in (825, 825, 826, 827, "many")),
+        *(route.format(window) for window in ("day", "day", "week", "month")),
     )
 
     assert copy.takes().keys() == {"bff/reads.py"}
     assert copy.steps[0].block.count("Read(") == 1
-    assert operation(document.body, route.format("{keyword_id}")) == "listKeywordMovies"
+    assert operation(document.body, route.format("{window}")) == "listTrending"
     assert (first.status, first.calls) == (200, 1)
     assert [film["title"] for film in first.body["results"]] == ["Fight Club"]
     assert (second.status, second.calls, second.body) == (200, 0, first.body)
     assert is_problem(failed, 502)
-    assert is_problem(missing, 404)
     assert is_problem(wrong, 422)
 
 
