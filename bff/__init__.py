@@ -79,7 +79,9 @@ class Bff:
             ),
             "users": UserClient(users, token, self.guards["users"], self.libraries),
         }
-        self.events = EventStream(users, token, self.libraries, self.guards["users"].breakers.close)
+        self.events = EventStream(
+            users, token, self.libraries, self.guards["users"].breakers.close, config.ca_bundle
+        )
         if config.user_service_events:
             self.events.start()
 

@@ -89,7 +89,13 @@ class FanOut:
         return outcome
 
     def _refresh(self, call: Call[Any]) -> None:
-        """Have what is past its time asked for anew behind the page."""
+        """Have what is past its time asked for anew behind the page, if half of the slots are free.
+
+        The others are left to those who wait for an answer.
+        """
+        bulkhead = self.bulkheads[call.upstream]
+        if 2 * bulkhead.in_flight > bulkhead.slots:
+            return
 
         def start() -> Future[Ok[Any]]:
             context.enter(context.current().behind())

@@ -158,12 +158,13 @@ class Breaker:
             name=f"{upstream}.{operation}",
             fail_max=policy.failures,
             reset_timeout=policy.open_s,
-            exclude=[self._is_no_failure],
+            exclude=[lambda error: not isinstance(error, CONNECTION)],
             listeners=[_Listener(self._results)],
             state_storage=self._storage,
             throw_new_error_on_trip=False,
         )
         self._probe = threading.Lock()
+        self._bad_probes: set[str] = set()
         metrics.breaker_is(f"{upstream}.{operation}", self.state)
 
     @property
@@ -183,12 +184,16 @@ class Breaker:
         `permit` is asked for where the circuit lets the call out, and its answer is yielded;
         what it raises says nothing about the upstream.
         """
-        closed = self.state == pybreaker.STATE_CLOSED
-        try:
-            with nullcontext() if closed else self._probing():
+        if self.state != pybreaker.STATE_CLOSED:
+            with self._probing():
                 permitted = permit()
-                with self._circuit.calling(), self._noted(key):
+                with self._probed(key):
                     yield permitted
+            return
+        try:
+            permitted = permit()
+            with self._circuit.calling(), self._noted(key):
+                yield permitted
         except pybreaker.CircuitBreakerError as error:
             raise CircuitOpen(self._upstream, retry_after_s=self._policy.open_s) from error
 
@@ -229,11 +234,31 @@ class Breaker:
             raise
         self._results.succeeded()
 
-    def _is_no_failure(self, error: BaseException) -> bool:
-        """Say what pybreaker does not count: while closed, all but failures to connect."""
-        if self.state == pybreaker.STATE_CLOSED:
-            return not isinstance(error, CONNECTION)
-        return not isinstance(error, FAILURES) or isinstance(error, CredentialRefused)
+    @contextmanager
+    def _probed(self, key: str) -> Iterator[None]:
+        """Run the block as the probe: an answer closes the circuit, no connection opens it again.
+
+        A failed answer may be the fault of its key, and leaves it to the next probe; failed
+        answers for several keys open it again.
+        """
+        if self.state == pybreaker.STATE_OPEN:
+            self._bad_probes.clear()
+            self._circuit.half_open()
+        try:
+            yield
+        except FAILURES as error:
+            if isinstance(error, CredentialRefused):
+                self._circuit.close()
+            elif not isinstance(error, CutShort):
+                self._bad_probes.add(key)
+                several = len(self._bad_probes) >= self._policy.least_keys
+                if several or isinstance(error, CONNECTION):
+                    self._circuit.open()
+            raise
+        except Exception:  # an answer all the same, such as 404 or 429
+            self._circuit.close()
+            raise
+        self._circuit.close()
 
 
 class Breakers:

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from bff.library_cache import SILENCE_S, LibraryCache
 from bff.observability.logs import event
 from bff.readiness import Checks, check
+from bff.upstream.session import configure
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class EventStream:
         token: str,
         libraries: LibraryCache,
         on_connect: Callable[[], None] = lambda: None,
+        ca_bundle: str = "",
     ) -> None:
         self._url = f"{base_url}/events"
         # `events` reads what comes from the wire, so it must not be packed.
@@ -44,8 +46,7 @@ class EventStream:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         self._libraries, self._on_connect = libraries, on_connect
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy between the two services
+        self._session = configure(requests.Session(), 1, ca_bundle=ca_bundle)
         self._closed = threading.Event()
         self._state, self._since = "off", time.monotonic()
         self._thread = threading.Thread(target=self._run, name="event-stream", daemon=True)

@@ -100,9 +100,7 @@ class Guard:
                 request.method != "GET"
                 or error.retry_after_s is not None
                 or context.current().deadline.left_s() <= pause_s
-                or not self._limiter.ask(
-                    lambda limiter: limiter.hit(RETRIES, f"{self.name}:retries")
-                )
+                or not self._may_retry()
             ):
                 raise
         time.sleep(pause_s)
@@ -241,13 +239,9 @@ class Guard:
             for breaker in self.breakers.all()
             for state in (breaker.state,)
         ]
-        return {
-            f"{self.name}:circuit": circuits,
-            **(self._pause.health() if self._pause else {}),
-            f"{self.name}:last_success": [
-                check(moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"), kind="component")
-            ],
-        }
+        told = check(moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ"), kind="component")
+        checks = {f"{self.name}:circuit": circuits, f"{self.name}:last_success": [told]}
+        return checks | (self._pause.health() if self._pause else {})
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from cattrs.errors import BaseValidationError
 from requests_cache import CachedSession
 from requests_cache.backends.base import BaseCache, BaseStorage
 from requests_cache.backends.redis import RedisDict
@@ -38,6 +40,7 @@ LEAST_BYTES = 4096  # what a file takes of a disk, a lock of no bytes among them
 POLL_S = 0.01
 WARN_EVERY_S = 60.0  # a disk that is nearly full fails now and then
 NAMESPACE = "bff:tmdb:answers"
+_OWN = re.compile(r"[0-9a-f]+\.(json|lock|[^.]+\.new)")  # an answer, its lock, one being written
 
 
 class FileStorage(BaseStorage[str, Any]):
@@ -59,7 +62,7 @@ class FileStorage(BaseStorage[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.folder)
+        descriptor, name = tempfile.mkstemp(prefix=f"{key}.", suffix=".new", dir=self.folder)
         try:
             with open(descriptor, "wb") as file:
                 file.write(self.serialize(value))
@@ -94,8 +97,9 @@ class FileStorage(BaseStorage[str, Any]):
 def _files(folder: Path) -> Iterator[tuple[os.stat_result, str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(OSError):  # another worker has removed it
-                yield entry.stat(), entry.path
+            if _OWN.fullmatch(entry.name):  # the folder may hold what is not ours
+                with suppress(OSError):  # another worker has removed it
+                    yield entry.stat(), entry.path
 
 
 class SharedCache(BaseCache):
@@ -128,7 +132,7 @@ class SharedCache(BaseCache):
     def _failing_open(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, RedisError) as error:
+        except (OSError, RedisError, BaseValidationError) as error:
             with self._lock:
                 now, known = time.monotonic(), bool(self.faults)
                 self.faults[verb] = f"{verb}: {type(error).__name__}"

@@ -178,7 +178,7 @@ def test_breaker_when_its_time_is_over_then_one_probe_of_twenty_goes_out_and_dec
             with breaker.calling("film 1", lambda: None):
                 assert all(turned_away.acquire(timeout=10) for _ in range(19))
                 if not good:
-                    raise FAILED
+                    raise REFUSED
         except CircuitOpen as error:
             turned_away.release()
             return f"wait {error.retry_after_s}"
@@ -186,7 +186,7 @@ def test_breaker_when_its_time_is_over_then_one_probe_of_twenty_goes_out_and_dec
 
     results = together(20, probe)
     assert results.count("wait 1.0") == 19
-    assert results.count("good" if good else FAILED) == 1
+    assert results.count("good" if good else REFUSED) == 1
     if good:
         fail(breaker, *[REFUSED] * 4)
         assert breaker.state == "closed"
@@ -200,19 +200,35 @@ def test_breaker_when_its_time_is_over_then_one_probe_of_twenty_goes_out_and_dec
 @pytest.mark.parametrize(
     ("error", "state"),
     [
-        *((error, "open") for error in [REFUSED, *ANSWERS, CutShort("tmdb")]),
-        *((error, "closed") for error in OTHERS[1:]),
+        (REFUSED, "open"),
+        *((error, "half-open") for error in [*ANSWERS, CutShort("tmdb"), KeyboardInterrupt()]),
+        *((error, "closed") for error in OTHERS[1:] if isinstance(error, Exception)),
     ],
     ids=kind,
 )
 def test_breaker_when_a_probe_ends_then_any_answer_closes_it(
     breaker: Breaker, wall: time_machine.Traveller, error: BaseException, state: str
 ) -> None:
-    """Also one that refuses our credential or says that there is no such film; none does not."""
+    """Also one that refuses our credential or says that there is no such film; none does not.
+
+    What may be the fault of its key leaves it to the next probe.
+    """
     fail(breaker, *[REFUSED] * 5)
     wall.shift(60)
     fail(breaker, error)
     assert breaker.state == state
+
+
+def test_breaker_when_probes_fail_for_several_keys_then_it_opens_again(
+    breaker: Breaker, wall: time_machine.Traveller
+) -> None:
+    """One film that always fails cannot keep the circuit open, and three are the upstream."""
+    fail(breaker, *[REFUSED] * 5)
+    wall.shift(60)
+    for key, state in (("1", "half-open"), ("1", "half-open"), ("2", "half-open"), ("3", "open")):
+        with pytest.raises(UpstreamFailed), breaker.calling(f"film {key}", lambda: None):
+            raise FAILED
+        assert breaker.state == state
 
 
 # -- those of an upstream

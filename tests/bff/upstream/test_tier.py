@@ -221,17 +221,18 @@ def test_files_when_they_are_too_old_or_too_much_then_the_oldest_go(tmp_path: Pa
     """Answers, locks, and what a worker that was killed has left half written; none is free."""
     files = storage(tmp_path, keep_s=100, most_bytes=100_000)
     for number in range(10):
-        files[f"large{number}"] = {"n": "x" * 20_000}
-        os.utime(tmp_path / f"large{number}.json", (number, time.time() - 50 + number))
-    for name in ("a.lock", "tmp123", "large9.json"):
+        files[f"aa{number}"] = {"n": "x" * 20_000}
+        os.utime(tmp_path / f"aa{number}.json", (number, time.time() - 50 + number))
+    for name in ("a.lock", "bb.x_1.new", "aa9.json", "users.sqlite"):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1, time.time() - 101))
     files.prune()
-    assert sorted(path.stem for path in tmp_path.iterdir()) == [f"large{n}" for n in (5, 6, 7, 8)]
+    left = [f"aa{n}" for n in (5, 6, 7, 8)]
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [*left, "users"]  # is not ours
     for number in range(100):
         (tmp_path / f"{number}.lock").touch()
     files.prune()
-    assert len(list(tmp_path.iterdir())) == 100_000 // tier_module.LEAST_BYTES
+    assert len(list(tmp_path.iterdir())) == 1 + 100_000 // tier_module.LEAST_BYTES
 
 
 def test_files_when_many_are_written_then_they_are_pruned_now_and_then(
