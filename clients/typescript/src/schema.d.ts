@@ -1134,7 +1134,7 @@ export interface components {
             added_to_favorites_date: string | null;
             /**
              * Format: date-time
-             * @description When it was put on the watchlist. Null: not, or unknown.
+             * @description When it was put there. Null: not, or unknown.
              */
             added_to_watchlist_date: string | null;
         };
@@ -1322,7 +1322,7 @@ export interface components {
             revenue: number;
             /** @description Countries of origin as ISO 3166-1. */
             origin_country: string[];
-            /** @description The series of films that it belongs to. Null: none. */
+            /** @description Its series of films. Null: none. */
             belongs_to_collection: components["schemas"]["CollectionReference"] | null;
             /** @description Companies that made it. */
             production_companies: components["schemas"]["Company"][];
@@ -1543,7 +1543,7 @@ export interface components {
              * @example 4.67
              */
             avg_rating: number | null;
-            /** @description Genres of the favourites, most frequent first. Null: unknown. */
+            /** @description Genres of the favourites, by count. Null: unknown. */
             favorite_genres: components["schemas"]["GenreCount"][] | null;
         };
         /** @description Everything that the first screen shows. */
@@ -1553,9 +1553,9 @@ export interface components {
             popular_movies: components["schemas"]["MarkedFilm"][] | null;
             /** @description Films that trend this week. Null: unknown. */
             trending_movies: components["schemas"]["MarkedFilm"][] | null;
-            /** @description Films that the user may like and does not have yet. Null: unknown. */
+            /** @description Films that the user may like. Null: unknown. */
             recommended_for_you: components["schemas"]["RecommendedFilm"][] | null;
-            /** @description Films that were begun and not finished, latest first. Null: unknown. */
+            /** @description Films begun, not finished, latest first. Null: unknown. */
             continue_watching: components["schemas"]["BegunFilm"][] | null;
             stats: components["schemas"]["Stats"];
             /**
@@ -1978,7 +1978,7 @@ export interface components {
             total_results: number;
             /** @description At most 20 films. */
             results: components["schemas"]["Film"][];
-            /** @description The window of release dates that the list covers. Null: unknown. */
+            /** @description The release dates that it covers. Null: unknown. */
             dates: components["schemas"]["ReleaseWindow"] | null;
         };
         /** @description A page of films that match; adult films only where `include_adult` asked for them. */
@@ -2098,7 +2098,7 @@ export interface components {
             revenue: number;
             /** @description Countries of origin as ISO 3166-1. */
             origin_country: string[];
-            /** @description The series of films that it belongs to. Null: none. */
+            /** @description Its series of films. Null: none. */
             belongs_to_collection: components["schemas"]["CollectionReference"] | null;
             /** @description Companies that made it. */
             production_companies: components["schemas"]["Company"][];
@@ -2296,7 +2296,7 @@ export interface components {
             /** @description Path of the logo, after `images.base_url` and a size of `/api/configuration`. Null: there is none. */
             logo_path: string | null;
             /**
-             * @description Order of display, lowest first. Null: unknown.
+             * @description Lowest first. Null: unknown.
              * @example 0
              */
             display_priority: number | null;
@@ -2513,7 +2513,7 @@ export interface components {
         /** @description Where pictures are. */
         ImageConfiguration: {
             /**
-             * @description Address before the size: `<base_url><size><path>`.
+             * @description As in `<base_url><size><path>`.
              * @example https://image.tmdb.org/t/p/
              */
             base_url: string;
@@ -2784,7 +2784,7 @@ export interface components {
              * @enum {string}
              */
             componentType: "component" | "datastore" | "system";
-            /** @description What was found. Null: nothing yet. */
+            /** @description What was found; null: nothing. */
             observedValue: string | number | null;
             /** @description Unit of the value. */
             observedUnit?: string;
@@ -4152,7 +4152,7 @@ export interface operations {
                 region?: string;
                 /** @description Page, from 1 to 500. */
                 page?: number;
-                /** @description Order of the films. */
+                /** @description Order. */
                 sort_by?: "popularity.asc" | "popularity.desc" | "release_date.asc" | "release_date.desc" | "revenue.asc" | "revenue.desc" | "primary_release_date.asc" | "primary_release_date.desc" | "title.asc" | "title.desc" | "original_title.asc" | "original_title.desc" | "vote_average.asc" | "vote_average.desc" | "vote_count.asc" | "vote_count.desc";
                 /** @description Whether to include adult films. */
                 include_adult?: boolean;
@@ -4182,7 +4182,7 @@ export interface operations {
                 with_watch_providers?: string;
                 /** @description TMDB's numbers of watch providers that must not have it; needs watch_region; comma for and, pipe for or. */
                 without_watch_providers?: string;
-                /** @description How it is offered: flatrate, free, ads, rent, buy. */
+                /** @description Any of flatrate, free, ads, rent, buy. */
                 with_watch_monetization_types?: string;
                 /** @description Country of the watch providers. */
                 watch_region?: string;
