@@ -18,6 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 import bff
 from bff.reads import READS
 from config import Config
+from tests.bff.app import logging_kept
 from tests.contract.client import NOT_DESCRIBED, ContractClient, Document, component
 
 Json = dict[str, Any]
@@ -30,7 +31,7 @@ def written(folder: Path, **settings: str) -> str:
     """Return the document as `flask --app wsgi openapi write` writes it."""
     own = {"CACHE_DIR": str(folder / "cache"), "USER_SERVICE_EVENTS": "false"}
     environment = {"ENV_FILE": os.devnull, "LOG_LEVEL": "ERROR", **own, **settings}
-    with mock.patch.dict(os.environ, environment, clear=True):
+    with logging_kept(), mock.patch.dict(os.environ, environment, clear=True):
         app = bff.create_app(Config.from_env())
     try:
         result = app.test_cli_runner().invoke(args=["openapi", "write", "-"])
