@@ -79,12 +79,7 @@ class TmdbClient:
     """
 
     def __init__(
-        self,
-        base_url: str,
-        credential: Credential,
-        guard: Guard,
-        cache: Cache | None,
-        ttl_s: int,
+        self, base_url: str, credential: Credential, guard: Guard, cache: Cache | None, ttl_s: int
     ) -> None:
         self._guard, self._cache = guard, cache
         self._base_url, self._credential, self._ttl_s = base_url, credential, ttl_s

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -146,13 +147,8 @@ class UserClient:
         )
 
     def _list(self, kind: Collection, user: str) -> Call[dict[str, Any]]:
-        return LibraryCall(
-            NAME,
-            lambda: self._ask(kind, user),
-            libraries=self._libraries,
-            user=user,
-            name=kind.name,
-        )
+        ask = partial(self._ask, kind, user)
+        return LibraryCall(NAME, ask, libraries=self._libraries, user=user, name=kind.name)
 
     def _ask(self, kind: Collection, user: str) -> dict[str, Any]:
         """Ask for a collection, and keep it where the event stream watches over it."""
@@ -188,12 +184,7 @@ class UserClient:
             **(condition or {}),
         }
         request = self._request(method, f"/{kind.name}{path}", user, item, headers)
-        written = self._guard.send(
-            kind.name,
-            user,
-            request,
-            lambda response, body: _written(kind, method, response, body),
-        )
+        written = self._guard.send(kind.name, user, request, partial(_written, kind, method))
         if written.revision is not None:
             self._libraries.changed(user, written.revision)
         return written
