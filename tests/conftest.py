@@ -24,7 +24,7 @@ gc.disable()
 GARBAGE = 1_000_000  # new objects that may wait
 
 
-SLOW = {"browser", "clients", "deploy", "machines"}  # and what is end to end and not essential
+SLOW = {"browser", "clients", "deploy"}  # and what is end to end and not essential
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
