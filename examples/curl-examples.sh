@@ -87,7 +87,7 @@ show 200 '"status":"healthy"' GET /health
 show 200 '"status":"healthy"' GET /health/live
 show 200 '"checks":{' GET /health/ready
 show 200 'bff_' GET /metrics
-show 200 '"openapi":"3.1' GET /openapi.json
+show 200 '"openapi": "3.1' GET /openapi.json
 show 200 '<html' GET /docs
 show 200 '<html' GET /redoc
 
