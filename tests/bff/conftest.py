@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.bff.app import logging_kept
 
 @pytest.fixture(autouse=True)
 def _logging() -> Iterator[None]:
-    """Leave the logger as it was, whatever app a test has built."""
+    """Let pytest see the log, and leave the logger as it was, whatever app a test has built."""
     with logging_kept():
+        logging.getLogger("bff").propagate = True
         yield

@@ -44,7 +44,7 @@ def test_limiter_when_redis_goes_and_comes_back_then_it_counts_in_memory_meanwhi
     strategy: type[RateLimiter],
 ) -> None:
     """Together no more than one alone may have; no caller fails, and one line tells of it."""
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.WARNING, "bff")
     clock = Clock()
     url = f"redis://127.0.0.1:{redis_server.port}/0"
     one, other = Limiter(strategy, url, clock), Limiter(strategy, url, clock)
