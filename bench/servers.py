@@ -219,6 +219,10 @@ def _ports(count: int) -> list[int]:
 
 def _tree(pid: int) -> list[int]:
     """Return a process and all below it."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    below = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    below: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(
+            FileNotFoundError, ProcessLookupError
+        ):  # a thread may end meanwhile
+            below += map(int, (task / "children").read_text().split())
     return [pid, *(found for child in below for found in _tree(child))]

@@ -330,4 +330,6 @@ def test_breakers_when_redis_goes_and_comes_back_then_no_call_fails_for_it(
     fails(Breakers("tmdb", POLICY, redis_server.connect()))
     is_open(breakers)
     assert sum("redis.gone" in record.getMessage() for record in caplog.records) == 2
-    assert not any(record.name.startswith(("pybreaker", "redis")) for record in caplog.records)
+    # An exporter of another test's traces may still be trying.
+    heard = [line.name for line in caplog.records if not line.name.startswith("opentelemetry")]
+    assert all(name.startswith("bff") for name in heard)
